@@ -1,0 +1,4 @@
+from spendra.settings.base import *  # noqa: F403
+
+ROOT_URLCONF = "spendra.urls_dashboard"
+ASGI_APPLICATION = "spendra.asgi_dashboard.application"

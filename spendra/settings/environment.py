@@ -1,0 +1,59 @@
+"""The only reader of the process environment. docs/configuration.md lists every name read here; a test compares."""
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+REQUIRED_IN_PRODUCTION = (
+    "DATABASE_URL",
+    "SPENDRA_ALLOWED_ORIGINS",
+    "SPENDRA_METRICS_BEARER_TOKEN",
+    "OPENAI_API_KEY",
+    "SUPABASE_JWT_SECRET",
+)
+
+
+def read(name: str, default: str = "") -> str:
+    """The value of NAME, or the content of the file that NAME_FILE points at."""
+    value = os.environ.get(name, "")
+    if value:
+        return value
+    path = os.environ.get(f"{name}_FILE", "")
+    if not path:
+        return default
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or default
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE points at {path}, which cannot be read: {error.strerror}") from error
+
+
+def read_list(name: str) -> list[str]:
+    return [part.strip() for part in read(name).split(",") if part.strip()]
+
+
+def read_int(name: str, default: int, *, lowest: int, highest: int) -> int:
+    text = read(name)
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or not lowest <= int(text) <= highest:
+        raise ImproperlyConfigured(f"{name} must be a whole number from {lowest} to {highest}, not {text!r}")
+    return int(text)
+
+
+def deployment() -> str:
+    """production, or any other name: the image sets production; a checkout runs as development."""
+    return read("SPENDRA_ENV", "development")
+
+
+def is_production() -> bool:
+    return deployment() == "production"
+
+
+def require_production_secrets() -> None:
+    missing = [name for name in REQUIRED_IN_PRODUCTION if not read(name)]
+    if missing:
+        raise ImproperlyConfigured(
+            f"SPENDRA_ENV is production and these are not set: {', '.join(missing)}. "
+            "Set each one, or its <NAME>_FILE, in the Secret of the deployment."
+        )

@@ -1,0 +1,12 @@
+from spendra.settings import environment as env
+from spendra.settings.base import *  # noqa: F403
+
+ROOT_URLCONF = "spendra.urls_gateway"
+ASGI_APPLICATION = "spendra.asgi_gateway.application"
+
+MAX_BODY_BYTES = env.read_int("SPENDRA_MAX_BODY_BYTES", 20 * 2**20, lowest=1024, highest=2**30)
+BODY_TIMEOUT_SECONDS = env.read_int("SPENDRA_BODY_TIMEOUT_SECONDS", 30, lowest=1, highest=600)
+UPSTREAM_CONNECT_TIMEOUT_SECONDS = env.read_int("SPENDRA_UPSTREAM_CONNECT_TIMEOUT_SECONDS", 10, lowest=1, highest=120)
+UPSTREAM_READ_TIMEOUT_SECONDS = env.read_int("SPENDRA_UPSTREAM_READ_TIMEOUT_SECONDS", 600, lowest=1, highest=3600)
+RESERVATION_MAX_SECONDS = env.read_int("SPENDRA_RESERVATION_MAX_SECONDS", 3600, lowest=10, highest=86400)
+DRAIN_SECONDS = env.read_int("SPENDRA_DRAIN_SECONDS", 60, lowest=1, highest=3600)
