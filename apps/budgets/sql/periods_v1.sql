@@ -1,8 +1,9 @@
--- Opens periods: [{budget_id, unit_id, organization_id, label, starts_at, ends_at, lock_rank}], sorted by the caller's
--- (budget_id, unit_id, label). A call of its own, before reserve. Returns [{id, starts_at, ends_at, is_seeding}] in the
--- order asked: bounds are those of whoever opened the period first. Two statements: the loser of a first use must see
--- the winner's rows. A window that began before its budget existed starts `seeding`; a day's margin covers transactions
--- that were under way, and a unit that is younger than the budget has no history to sum.
+-- Opens periods: [{budget_id, unit_id, organization_id, label, starts_at, ends_at, lock_rank, wanted_at}], sorted by the
+-- caller's (budget_id, unit_id, label). A call of its own, before reserve. Returns [{id, starts_at, ends_at, is_seeding}]
+-- in the order asked. A period that already holds wanted_at is taken as it is, whatever its label: a change of time zone
+-- or week start acts from the next period. Two statements: the loser of a first use must see the winner's rows.
+-- A window that began before its budget existed starts `seeding`; a day's margin covers transactions that were under
+-- way, and a unit that is younger than the budget has no history to sum.
 CREATE FUNCTION budgets_open_periods_v1(keys jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     INSERT INTO budgets_period (budget_id, unit_id, organization_id, label, starts_at, ends_at, lock_rank, is_seeding,
@@ -11,19 +12,25 @@ BEGIN
            NOT budget.counts_from_now AND budget.created_at + interval '1 day' > k.starts_at
            AND (unit.id IS NULL OR unit.created_at < budget.created_at + interval '1 day'), 0, 0, 0
     FROM jsonb_to_recordset(keys) AS k (budget_id uuid, unit_id uuid, organization_id uuid, label text,
-                                        starts_at timestamptz, ends_at timestamptz, lock_rank smallint)
+                                        starts_at timestamptz, ends_at timestamptz, lock_rank smallint,
+                                        wanted_at timestamptz)
     JOIN budgets_budget budget ON budget.id = k.budget_id
     LEFT JOIN orgs_unit unit ON unit.id = coalesce(k.unit_id, budget.unit_id)
-    WHERE NOT EXISTS (SELECT FROM budgets_period p WHERE p.budget_id = k.budget_id
-                      AND p.unit_id IS NOT DISTINCT FROM k.unit_id AND p.label = k.label)
+    WHERE NOT EXISTS (SELECT FROM budgets_period p
+                      WHERE p.budget_id = k.budget_id AND p.unit_id IS NOT DISTINCT FROM k.unit_id
+                        AND (p.label = k.label OR p.starts_at <= k.wanted_at AND k.wanted_at < p.ends_at))
     ORDER BY k.budget_id, k.unit_id, k.label
     ON CONFLICT (budget_id, unit_id, label) DO NOTHING;
 
     RETURN (SELECT jsonb_agg(jsonb_build_object('id', p.id, 'starts_at', p.starts_at, 'ends_at', p.ends_at,
                                                 'is_seeding', p.is_seeding) ORDER BY k.ordinality)
-            FROM ROWS FROM (jsonb_to_recordset(keys) AS (budget_id uuid, unit_id uuid, label text)) WITH ORDINALITY k
-            LEFT JOIN budgets_period p ON p.budget_id = k.budget_id AND p.unit_id IS NOT DISTINCT FROM k.unit_id
-                                      AND p.label = k.label);
+            FROM ROWS FROM (jsonb_to_recordset(keys) AS (
+                budget_id uuid, unit_id uuid, label text, wanted_at timestamptz)) WITH ORDINALITY k
+            LEFT JOIN LATERAL (
+                SELECT * FROM budgets_period q
+                WHERE q.budget_id = k.budget_id AND q.unit_id IS NOT DISTINCT FROM k.unit_id
+                  AND (q.label = k.label OR q.starts_at <= k.wanted_at AND k.wanted_at < q.ends_at)
+                ORDER BY (q.starts_at <= k.wanted_at AND k.wanted_at < q.ends_at) DESC, q.id LIMIT 1) p ON true);
 END $$;
 
 -- Sums what was spent in a window before its budget existed, takes over what is still open, and opens the period.
