@@ -1,0 +1,63 @@
+"""Settle, void, expire: a batch of endings in, booked in one commit. The transitions are SQL: sql/endings_v1.sql."""
+
+import logging
+from collections.abc import Sequence
+from typing import cast
+
+import orjson
+import psycopg
+
+from apps.budgets.connecting import HotConnection, is_bad_data, is_serialization
+from apps.budgets.reserving import retries
+from apps.budgets.types import Ending, Outcome
+from spendra.kernel.ids import uuid7
+
+log = logging.getLogger(__name__)
+
+SERIALIZATION_RETRIES = 3
+
+
+async def settle(connection: HotConnection, endings: Sequence[Ending]) -> list[Outcome]:
+    """Ends each reservation once, and books what it cost. Safe to repeat: a second ending is a no-op.
+
+    Endings that Postgres refuses for their data go to the quarantine, alone. Raises psycopg.Error where nothing could
+    be written, or where that is unknown: the caller keeps the endings and tries again.
+    """
+    return await _settle(connection, list(endings), SERIALIZATION_RETRIES)
+
+
+async def _settle(connection: HotConnection, endings: list[Ending], tries: int) -> list[Outcome]:
+    try:
+        reply = await connection.call("SELECT budgets_settle_v1(%s::jsonb)::text", (orjson.dumps(endings).decode(),))
+    except psycopg.Error as error:
+        if is_bad_data(error):
+            return await _halve(connection, endings, str(error))
+        if is_serialization(error) and tries:
+            retries["serialization"] += 1
+            return await _settle(connection, endings, tries - 1)
+        raise
+    except (TypeError, ValueError) as error:
+        return await _halve(connection, endings, str(error))
+    return cast("list[Outcome]", orjson.loads(reply))
+
+
+async def _halve(connection: HotConnection, endings: list[Ending], reason: str) -> list[Outcome]:
+    retries["bad_data"] += 1
+    if len(endings) == 1:
+        await _quarantine(connection, endings[0], reason)
+        return [{"id": endings[0]["id"], "outcome": "quarantined", "booked_nanos": 0}]
+    middle = len(endings) // 2
+    return await _settle(connection, endings[:middle], SERIALIZATION_RETRIES) + await _settle(
+        connection, endings[middle:], SERIALIZATION_RETRIES
+    )
+
+
+async def _quarantine(connection: HotConnection, ending: Ending, reason: str) -> None:
+    """The reservation stays open and is expired as `estimated` in time; the payload waits for somebody to look."""
+    log.error("settle of reservation %s is quarantined: %s", ending["id"], reason)
+    payload = repr(ending).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    await connection.call(
+        "INSERT INTO budgets_settlequarantine (id, reservation_id, organization_id, payload, error, created_at) "
+        "VALUES (%s, %s, %s, to_jsonb(%s::text), %s, spendra_now_v1()) RETURNING 1",
+        (uuid7(), ending["id"], ending["reservation"]["organization_id"], payload, reason.replace("\0", "")),
+    )
