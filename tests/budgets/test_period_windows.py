@@ -1,0 +1,98 @@
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from apps.budgets.periods import PeriodWindow, window
+
+ZONES = sorted(available_timezones() - {"localtime"})
+KINDS = ("day", "week", "month", "year")
+MOMENT = timedelta(microseconds=1)
+instants = st.datetimes(datetime(1880, 1, 3), datetime(2200, 1, 1), timezones=st.just(UTC))
+
+
+def a_window(kind: str, at: datetime, zone: str, week_starts_on: int = 0) -> PeriodWindow:
+    return window(period_kind=kind, at=at, zone=ZoneInfo(zone), week_starts_on=week_starts_on)
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]
+
+
+@settings(max_examples=500, deadline=None)
+@given(at=instants, zone=st.sampled_from(ZONES), kind=st.sampled_from(KINDS), week_starts_on=st.integers(0, 6))
+@example(at=utc(2025, 11, 2, 4), zone="America/Havana", kind="day", week_starts_on=0)
+@example(at=utc(2011, 12, 30, 10), zone="Pacific/Apia", kind="day", week_starts_on=0)
+@example(at=utc(1919, 3, 31, 4, 40), zone="America/Toronto", kind="day", week_starts_on=0)
+@example(at=utc(2006, 10, 29, 2, 31), zone="America/St_Johns", kind="month", week_starts_on=0)
+def test_windows_tile_time_and_every_instant_of_one_has_its_label(
+    at: datetime, zone: str, kind: str, week_starts_on: int
+) -> None:
+    here = a_window(kind, at, zone, week_starts_on)
+    after = a_window(kind, here.ends_at, zone, week_starts_on)
+    before = a_window(kind, here.starts_at - MOMENT, zone, week_starts_on)
+    assert here.starts_at <= at < here.ends_at
+    assert (before.ends_at, after.starts_at) == (here.starts_at, here.ends_at)
+    assert before.label < here.label < after.label
+    assert a_window(kind, here.starts_at, zone, week_starts_on) == here
+    assert a_window(kind, here.ends_at - MOMENT, zone, week_starts_on) == here
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_days_of_three_years_follow_each_other_in_every_zone(zone: str) -> None:
+    at, labels = utc(2024, 1, 1), set()
+    while at < utc(2027, 1, 1):
+        day = a_window("day", at, zone)
+        assert day.starts_at <= at
+        assert day.label not in labels
+        labels.add(day.label)
+        at = day.ends_at
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "label", "starts_at", "ends_at"),
+    [
+        ("America/Havana", utc(2025, 11, 2, 12), "D2025-11-02", utc(2025, 11, 2, 4), utc(2025, 11, 3, 5)),
+        ("Asia/Beirut", utc(2025, 3, 30, 12), "D2025-03-30", utc(2025, 3, 29, 22), utc(2025, 3, 30, 21)),
+        ("America/Santiago", utc(2025, 9, 7, 12), "D2025-09-07", utc(2025, 9, 7, 4), utc(2025, 9, 8, 3)),
+        ("Africa/Cairo", utc(2025, 4, 25, 12), "D2025-04-25", utc(2025, 4, 24, 22), utc(2025, 4, 25, 21)),
+        ("Pacific/Apia", utc(2011, 12, 30, 9), "D2011-12-29", utc(2011, 12, 29, 10), utc(2011, 12, 30, 10)),
+        ("Pacific/Apia", utc(2011, 12, 30, 10), "D2011-12-31", utc(2011, 12, 30, 10), utc(2011, 12, 31, 10)),
+    ],
+)
+def test_a_day_begins_at_the_first_instant_of_its_date(
+    zone: str, at: datetime, label: str, starts_at: datetime, ends_at: datetime
+) -> None:
+    assert a_window("day", at, zone) == PeriodWindow(label, starts_at, ends_at)
+
+
+def test_an_evening_that_clocks_repeat_belongs_to_the_day_that_has_begun() -> None:
+    # St. John's put its clocks back at 00:01, to 23:01 of the day before: 03:00 UTC is 23:30 for the second time.
+    day = a_window("day", utc(2006, 10, 29, 3), "America/St_Johns")
+    assert day == PeriodWindow("D2006-10-29", utc(2006, 10, 29, 2, 30), utc(2006, 10, 30, 3, 30))
+
+
+@pytest.mark.parametrize(
+    ("week_starts_on", "starts_at"), [(0, utc(2025, 10, 27)), (6, utc(2025, 10, 26)), (4, utc(2025, 10, 24))]
+)
+def test_a_week_is_named_by_its_thursday(week_starts_on: int, starts_at: datetime) -> None:
+    week = a_window("week", utc(2025, 10, 30), "UTC", week_starts_on)
+    assert week == PeriodWindow("W2025-W44", starts_at, starts_at + timedelta(days=7))
+
+
+def test_month_year_total_and_fixed_windows() -> None:
+    at = utc(2025, 11, 30, 23, 30)
+    assert a_window("month", at, "Europe/Berlin").label == "M2025-12"
+    assert a_window("year", at, "Europe/Berlin") == PeriodWindow("Y2025", utc(2024, 12, 31, 23), utc(2025, 12, 31, 23))
+    assert a_window("total", at, "Europe/Berlin") == PeriodWindow("T", utc(1970, 1, 1), utc(9999, 1, 1))
+    fixed = window(
+        period_kind="fixed", at=at, zone=ZoneInfo("UTC"), fixed_starts_at=utc(2025, 1, 1), fixed_ends_at=utc(2025, 2, 1)
+    )
+    assert fixed == PeriodWindow("F", utc(2025, 1, 1), utc(2025, 2, 1))
+
+
+def test_an_unknown_kind_is_an_error() -> None:
+    with pytest.raises(ValueError, match="kind of period"):
+        a_window("fortnight", utc(2025, 1, 1), "UTC")
