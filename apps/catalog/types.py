@@ -94,10 +94,11 @@ class WorstRates:
     """The dearest rates that a prompt of more than `over_tokens` can meet: at this context size or any smaller."""
 
     over_tokens: int
-    text_input: int
-    text_input_caching: int
-    any_input: int
-    any_input_caching: int
+    input: int
+    input_caching: int
+    audio_input: int  # this and the next two where the request has audio
+    audio_input_caching: int
+    audio_output: int
     output: int
     request: int
     web_search: int
@@ -112,7 +113,7 @@ class ModelPrices:
     version_id: UUID
     has_audio_prices: bool
     tiers: Mapping[str, tuple[Rates, ...]]  # service tier → by context size, ascending, the first from 0
-    worst: Mapping[str | None, tuple[WorstRates, ...]]  # requested tier → the same; None: no tier or one we don't know
+    worst: Mapping[str, tuple[WorstRates, ...]]  # tier of the request, "auto" or "unknown" → the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class StoredVersion:
     organization_id: UUID | None
     version: int
     effective_from: datetime
-    lines: str  # "class tier over_tokens nanos_per_million" a line
+    lines: str  # "class over_tokens nanos_per_million tier" a line
 
 
 @dataclass(frozen=True, slots=True)
