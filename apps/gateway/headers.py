@@ -1,0 +1,159 @@
+"""What may pass in the headers of a request and of its answer. Names are lower case, as ASGI gives them."""
+
+import re
+from collections.abc import Sequence
+
+from spendra.kernel.errors import ContentTypeUnsupported, KeyRejected, RequestMalformed
+
+Header = tuple[bytes, bytes]
+
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+MAX_KEY_LENGTH = 512
+
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,200}")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_KEY_HEADERS = frozenset({b"authorization", b"api-key", b"x-api-key"})
+_UTF8 = (b"charset=utf-8", b'charset="utf-8"', b"charset=utf8")
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_KEPT_FROM_PROVIDER = (
+    _HOP_BY_HOP
+    | _KEY_HEADERS
+    | {
+        b"accept-encoding",
+        b"cf-connecting-ip",
+        b"content-length",
+        b"cookie",
+        b"expect",
+        b"forwarded",
+        b"host",
+        b"idempotency-key",
+        b"openai-organization",
+        b"openai-project",
+        b"true-client-ip",
+        b"via",
+        b"x-goog-api-key",
+        b"x-goog-user-project",
+        b"x-real-ip",
+        b"x-request-id",
+    }
+)
+# What describes the provider's host or the organization's account there rather than the answer.
+_KEPT_FROM_CLIENT = _HOP_BY_HOP | {
+    b"alt-svc",
+    b"clear-site-data",
+    b"content-security-policy",
+    b"date",
+    b"nel",
+    b"openai-organization",
+    b"openai-project",
+    b"report-to",
+    b"server",
+    b"set-cookie",
+    b"strict-transport-security",
+    b"via",
+    b"www-authenticate",
+}
+
+
+def check_headers(headers: Sequence[Header]) -> None:
+    """RequestMalformed where they are too many, too large, or hold characters that a header can't."""
+    if len(headers) > MAX_HEADERS:
+        raise RequestMalformed(f"The request has more than {MAX_HEADERS} headers. Send fewer.")
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        raise RequestMalformed(f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes. Send shorter ones.")
+    for name, value in headers:
+        if not _NAME.fullmatch(name):
+            raise RequestMalformed("The name of a header holds characters that it can't. Send only valid headers.")
+        if not _VALUE.fullmatch(value):
+            raise RequestMalformed(f"The header {name.decode()} holds control characters. Send it without them.")
+
+
+def require_json(headers: Sequence[Header]) -> None:
+    """ContentTypeUnsupported unless the body is said to be JSON in UTF-8, not compressed."""
+    types = [value.lower() for name, value in headers if name == b"content-type"]
+    if not types or not all(map(_is_json, types)):
+        raise ContentTypeUnsupported("The body must be JSON in UTF-8. Send the header content-type: application/json.")
+    encodings = {value.strip().lower() for name, value in headers if name == b"content-encoding"}
+    if encodings - {b"identity"}:
+        raise ContentTypeUnsupported("The body is compressed, which is not read. Send it without content-encoding.")
+
+
+def _is_json(content_type: bytes) -> bool:
+    media_type, *parameters = [part.strip() for part in content_type.split(b";")]
+    charsets = [parameter for parameter in parameters if parameter.startswith(b"charset")]
+    return media_type == b"application/json" and all(charset in _UTF8 for charset in charsets)
+
+
+def presented_key(headers: Sequence[Header]) -> str:
+    """The one key of the request; KeyRejected where there is none, or two that differ."""
+    keys = {_key_in(name, value) for name, value in headers if name in _KEY_HEADERS}
+    if not keys:
+        raise KeyRejected(
+            "The request carries no key. Send your Spendra key, which begins with spk_, as Authorization: Bearer <key>."
+        )
+    if len(keys) > 1:
+        raise KeyRejected("The request carries two different keys. Send only one, as Authorization: Bearer <key>.")
+    return keys.pop()
+
+
+def _key_in(name: bytes, value: bytes) -> str:
+    scheme, _, key = value.strip().partition(b" ") if name == b"authorization" else (b"bearer", b"", value.strip())
+    key = key.strip()
+    if scheme.lower() != b"bearer" or not key:
+        raise KeyRejected(
+            f"The header {name.decode()} holds no key. Send your Spendra key as Authorization: Bearer <key>."
+        )
+    if len(key) > MAX_KEY_LENGTH or not key.isascii():
+        raise KeyRejected(f"The header {name.decode()} holds no Spendra key: those are short and begin with spk_.")
+    return key.decode()
+
+
+def upstream_headers(headers: Sequence[Header], *, credentials: Header) -> list[Header]:
+    """What the provider gets: the client's own headers but those for us, and the organization's credentials.
+
+    No `host` and no `content-length`: the HTTP client sets both. The answer is wanted uncompressed, to read its usage.
+    """
+    named = _named_in_connection(headers)
+    passed = [header for header in headers if _passes_upstream(header[0], named)]
+    return [*passed, (b"accept-encoding", b"identity"), credentials]
+
+
+def _passes_upstream(name: bytes, named_in_connection: frozenset[bytes]) -> bool:
+    return (
+        name not in _KEPT_FROM_PROVIDER
+        and name not in named_in_connection
+        and not name.startswith((b"x-forwarded-", b"x-spendra-"))
+    )
+
+
+def client_headers(upstream: Sequence[Header], *, length_unchanged: bool) -> list[Header]:
+    """What the client gets of the provider's headers; the provider's request id under a name of its own."""
+    named = _named_in_connection(upstream)
+    passed = []
+    for name, value in upstream:
+        if name in _KEPT_FROM_CLIENT or name in named or name.startswith((b"x-spendra-", b"access-control-")):
+            continue
+        if name == b"content-length" and not length_unchanged:
+            continue
+        passed.append((b"x-spendra-upstream-request-id" if name == b"x-request-id" else name, value))
+    return passed
+
+
+def _named_in_connection(headers: Sequence[Header]) -> frozenset[bytes]:
+    """`Connection: close, x-internal` makes x-internal a matter of this one hop."""
+    values = [value for name, value in headers if name == b"connection"]
+    return frozenset(name.strip().lower() for value in values for name in value.split(b","))
