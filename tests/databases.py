@@ -1,0 +1,176 @@
+"""A database of its own for each test: migrated once into a template, then copied.
+
+A test that is wrapped in a transaction would never fire the deferred triggers that carry the version of the rules, and
+the append-only tables refuse the TRUNCATE with which Django cleans up after the other kind.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+from urllib.parse import urlsplit, urlunsplit
+
+import dj_database_url
+import psycopg
+from django.core.management import call_command
+from django.db import connections
+from django.test import override_settings
+
+from spendra.development.embedded_postgres import EmbeddedPostgres
+
+ROOT = Path(__file__).resolve().parents[1]
+# CREATE DATABASE copies files fastest when the server need not log them.
+_SERVER_SETTINGS = {"wal_level": "minimal", "max_wal_senders": "0"}
+_ONE_AT_A_TIME = 7_001
+
+
+@dataclass
+class Database:
+    """`url` is what a child process takes as DATABASE_URL; Django's default connection points at it too."""
+
+    url: str
+    _opened: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    @property
+    def name(self) -> str:
+        return urlsplit(self.url).path.removeprefix("/")
+
+    def connect(self, **options: object) -> psycopg.Connection:
+        """A connection independent of Django's, in autocommit; closed when the test ends."""
+        connection = psycopg.connect(self.url, **{"autocommit": True, **options})
+        return self._opened.enter_context(connection)
+
+    def close(self) -> None:
+        self._opened.close()
+
+
+def claim_server(folder: Path) -> tuple[EmbeddedPostgres, str]:
+    """A server that belongs to this session alone: sessions that run at once take one folder each, and come back to
+    the same ones, so that a template made earlier is found again."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    number = 1
+    while not _claim(folder / f"{number}.lock"):
+        number += 1
+    server = EmbeddedPostgres(folder / str(number), durable=False, settings=_SERVER_SETTINGS)
+    url = server.start()
+    _drop_databases_of_killed_sessions(url)
+    return server, url
+
+
+def _claim(path: Path) -> bool:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # stays open, and so locked, until this process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    return True
+
+
+def _drop_databases_of_killed_sessions(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as server:
+        for (name,) in server.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'").fetchall():
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+class Copies:
+    """Copies of the template; the next one is made while a test still runs."""
+
+    def __init__(self, server_url: str) -> None:
+        self._server_url = server_url
+        self._server = psycopg.connect(server_url, autocommit=True)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="test-databases")
+        self._template = ensure_template(self._server, server_url)
+        self._count = 0
+        self._next: Future[Database] | None = None
+
+    def take(self) -> Database:
+        taken = self._next or self._worker.submit(self._create)
+        self._next = self._worker.submit(self._create)
+        return taken.result()
+
+    def give_back(self, database: Database) -> None:
+        self._worker.submit(self._drop, database)
+
+    def close(self) -> None:
+        if self._next is not None:
+            self.give_back(self._next.result())
+        self._worker.shutdown()
+        self._server.close()
+
+    def _create(self) -> Database:
+        self._count += 1
+        name = f"test_{os.getpid()}_{self._count}"
+        self._server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}" STRATEGY FILE_COPY')
+        return Database(url_of(self._server_url, name))
+
+    def _drop(self, database: Database) -> None:
+        self._server.execute(f'DROP DATABASE "{database.name}" WITH (FORCE)')
+
+
+def url_of(server_url: str, name: str) -> str:
+    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+
+
+def ensure_template(server: psycopg.Connection, server_url: str) -> str:
+    """The migrated template of the migrations as they are now. Built under another name, so that one that exists is
+    whole; the templates of earlier migrations go."""
+    name = f"template_{_fingerprint()}"
+    server.execute("SELECT pg_advisory_lock(%s)", [_ONE_AT_A_TIME])
+    try:
+        found = {row[0] for row in server.execute("SELECT datname FROM pg_database").fetchall()}
+        if name not in found:
+            for stale in (other for other in found if other.startswith(("template_", "building_"))):
+                server.execute(f'ALTER DATABASE "{stale}" IS_TEMPLATE false')
+                server.execute(f'DROP DATABASE "{stale}" WITH (FORCE)')
+            _build_template(server, server_url, name)
+    finally:
+        server.execute("SELECT pg_advisory_unlock(%s)", [_ONE_AT_A_TIME])
+    return name
+
+
+def _build_template(server: psycopg.Connection, server_url: str, name: str) -> None:
+    building = name.replace("template_", "building_")
+    server.execute(f'CREATE DATABASE "{building}"')
+    with as_default(Database(url_of(server_url, building))):
+        call_command("migrate", verbosity=0)
+    server.execute(f'ALTER DATABASE "{building}" ALLOW_CONNECTIONS false')
+    server.execute(f'ALTER DATABASE "{building}" RENAME TO "{name}"')
+
+
+def _fingerprint() -> str:
+    """Changes with everything that `migrate` makes: migrations, the catalog that they load, installed packages."""
+    patterns = (
+        "apps/*/migrations/**/*",
+        "apps/*/apps.py",
+        "apps/*/signals.py",
+        "apps/catalog/**/*",
+        "requirements.txt",
+    )
+    files = {path for pattern in patterns for path in ROOT.glob(pattern)}
+    digest = hashlib.sha256()
+    for path in sorted(path for path in files if path.is_file() and path.suffix != ".pyc"):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def as_default(database: Database) -> Iterator[None]:
+    """Inside, Django, its settings and child processes use this database."""
+    connections["default"].close()
+    described = dj_database_url.parse(database.url, conn_max_age=60, conn_health_checks=True)
+    with (
+        patch.dict(connections["default"].settings_dict, dict(described)),
+        patch.dict(os.environ, {"DATABASE_URL": database.url}),
+        override_settings(DATABASE_URL=database.url, DATABASE_DIRECT_URL=database.url),
+    ):
+        try:
+            yield
+        finally:
+            connections.close_all()
+            database.close()
