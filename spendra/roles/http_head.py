@@ -74,7 +74,9 @@ def _parse_headers(lines: list[bytes]) -> tuple[list[tuple[bytes, bytes]], dict[
     headers: list[tuple[bytes, bytes]] = []
     framing: dict[bytes, bytes] = {}
     for line in lines:
-        raw_name, _, value = line.partition(b":")
+        raw_name, colon, value = line.partition(b":")
+        if not colon:
+            raise HeadRefused(400, "A header has no colon.")
         name = _KNOWN_NAMES.get(raw_name) or _checked_name(raw_name)
         value = value.strip(b" \t")
         if name in _FRAMING:
