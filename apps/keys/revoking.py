@@ -1,0 +1,30 @@
+from django.db import transaction
+
+from apps.audit.recording import record
+from apps.keys.models import Key
+from apps.keys.queries import database_now, lock_key
+from apps.orgs.models import Organization
+
+
+@transaction.atomic
+def revoke(key_id: str, *, acting: str, organization: Organization | None = None, reason: str = "") -> Key:
+    """Ends a key for ever: once this has returned, no request more is reserved with it, on any gateway. Idempotent.
+
+    NotFound for a key that is not there or not the organization's. Locks the key's row. What is already running is
+    settled as usual.
+    """
+    key = lock_key(key_id, organization=organization)
+    if key.revoked_at is None:
+        key.revoked_at = database_now()
+        key.save(update_fields=["revoked_at"])
+        record(
+            organization_id=key.organization_id,
+            actor=acting,
+            action="keys.revoke",
+            object_kind="key",
+            object_id=key.key_id,
+            before={"revoked_at": None},
+            after={"revoked_at": key.revoked_at},
+            reason=reason,
+        )
+    return key

@@ -1,0 +1,144 @@
+import re
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.forms.models import model_to_dict
+
+from apps.audit.recording import record
+from apps.orgs.models import Organization, validate_time_zone
+from apps.orgs.names import clean_name
+from spendra.kernel import clock
+from spendra.kernel.errors import Conflict, Invalid
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")
+_MOST_TOKENS = 2**31 - 1
+_AUDITED = ["slug", "name", "time_zone", "week_starts_on", "default_output_tokens", "requires_cap", "suspended_at"]
+
+
+@transaction.atomic
+def create_organization(
+    *,
+    slug: str,
+    name: str,
+    acting: str,
+    time_zone: str = "UTC",
+    week_starts_on: int = 0,
+    default_output_tokens: int | None = None,
+    requires_cap: bool = False,
+    reason: str = "",
+) -> Organization:
+    """Creates an organization without units, keys or provider accounts.
+
+    Callers that want it to reach a provider add `providers.accounts.create_default_accounts`.
+    Raises Invalid for a value that cannot be, Conflict where the slug is taken.
+    """
+    if not _SLUG.fullmatch(slug):
+        raise Invalid(f"{slug!r} is no slug: use 1 to 60 of a-z, 0-9 and hyphens, such as acme-eu.", param="slug")
+    organization = Organization(slug=slug)
+    _assign(organization, name, time_zone, week_starts_on, default_output_tokens, requires_cap)
+    try:
+        with transaction.atomic():
+            organization.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(f"An organization {slug} exists already.", param="slug") from error
+    _record("create", organization, before=None, acting=acting, reason=reason)
+    return organization
+
+
+@transaction.atomic
+def change_organization(
+    organization: Organization,
+    *,
+    name: str,
+    time_zone: str,
+    week_starts_on: int,
+    default_output_tokens: int | None,
+    requires_cap: bool,
+    acting: str,
+    reason: str = "",
+) -> Organization:
+    """Sets everything but the slug. A new zone or first day of the week acts from the next period on.
+
+    Raises Invalid for a value that cannot be. Locks the organization's row.
+    """
+    current = lock(organization)
+    before = _state(current)
+    _assign(current, name, time_zone, week_starts_on, default_output_tokens, requires_cap)
+    if _state(current) != before:
+        current.save()
+        _record("change", current, before=before, acting=acting, reason=reason)
+    return current
+
+
+@transaction.atomic
+def suspend_organization(organization: Organization, *, acting: str, reason: str = "") -> Organization:
+    """Refuses every request of the organization from the next one on. Idempotent. Locks the organization's row."""
+    current = lock(organization)
+    if current.suspended_at is None:
+        before = _state(current)
+        current.suspended_at = clock.now()
+        current.save(update_fields=["suspended_at"])
+        _record("suspend", current, before=before, acting=acting, reason=reason)
+    return current
+
+
+@transaction.atomic
+def resume_organization(organization: Organization, *, acting: str, reason: str = "") -> Organization:
+    """Ends a suspension. Idempotent. Locks the organization's row."""
+    current = lock(organization)
+    if current.suspended_at is not None:
+        before = _state(current)
+        current.suspended_at = None
+        current.save(update_fields=["suspended_at"])
+        _record("resume", current, before=before, acting=acting, reason=reason)
+    return current
+
+
+def lock(organization: Organization) -> Organization:
+    """The row as it is now, held until the transaction ends: changes of one organization's units take turns.
+
+    NO KEY: whoever only refers to the organization by a foreign key passes.
+    """
+    return Organization.objects.select_for_update(no_key=True).get(id=organization.id)
+
+
+def _assign(
+    organization: Organization,
+    name: str,
+    time_zone: str,
+    week_starts_on: int,
+    default_output_tokens: int | None,
+    requires_cap: bool,
+) -> None:
+    try:
+        validate_time_zone(time_zone)
+    except ValidationError as error:
+        raise Invalid(f"{error.messages[0]}.", param="time_zone") from error
+    if not 0 <= week_starts_on <= 6:
+        raise Invalid(f"A week starts on day 0 (Monday) to 6 (Sunday), not {week_starts_on}.", param="week_starts_on")
+    if default_output_tokens is not None and not 1 <= default_output_tokens <= _MOST_TOKENS:
+        raise Invalid(f"The default output limit must be 1 to {_MOST_TOKENS} tokens.", param="default_output_tokens")
+    organization.name = clean_name(name, of="an organization")
+    organization.time_zone = time_zone
+    organization.week_starts_on = week_starts_on
+    organization.default_output_tokens = default_output_tokens
+    organization.requires_cap = requires_cap
+
+
+def _state(organization: Organization) -> dict[str, object]:
+    return model_to_dict(organization, fields=_AUDITED)
+
+
+def _record(
+    verb: str, organization: Organization, *, before: dict[str, object] | None, acting: str, reason: str
+) -> None:
+    record(
+        organization_id=organization.id,
+        actor=acting,
+        action=f"orgs.{verb}_organization",
+        object_kind="organization",
+        object_id=organization.id,
+        before=before,
+        after=_state(organization),
+        reason=reason,
+    )
