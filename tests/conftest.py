@@ -43,6 +43,4 @@ def database(database_copies: databases.Copies, django_db_blocker: DjangoDbBlock
 @pytest.fixture(scope="session")
 def django_db_setup() -> None:
     """Stands in for pytest-django's own, which would create a database that no test of ours can use."""
-    pytest.fail(
-        "ask for the `database` fixture instead of pytest-django's `db`, `client` with a database, or django_db"
-    )
+    pytest.fail("ask for the `database` fixture, not for pytest-django's `db`, `admin_client` or django_db")

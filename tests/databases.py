@@ -148,7 +148,6 @@ def _fingerprint() -> str:
     patterns = (
         "apps/*/migrations/**/*",
         "apps/*/apps.py",
-        "apps/*/signals.py",
         "apps/catalog/**/*",
         "requirements.txt",
     )
