@@ -16,7 +16,7 @@ def test_a_slow_reader_of_a_fast_answer_stops_the_application_and_costs_no_memor
         time.sleep(1)
         sent = 0
         while not server.lines.empty():
-            sent = int(server.lines.get().split()[1])
+            sent = int(server.wait_for("sent"))
         assert 0 < sent < 32 * 2**20
         assert resident_bytes(server.pid) - before < 16 * 2**20
         connection.recv(2**20)

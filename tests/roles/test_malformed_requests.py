@@ -28,7 +28,7 @@ MALFORMED = {
     "negative length": b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: -1\r\n\r\n",
     "huge length": b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: " + b"9" * 5000 + b"\r\n\r\n",
     "two lengths": b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\nx",
-    "length and chunks": b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": CHUNKED.replace(b"host: t", b"host: t\r\ncontent-length: 1") + b"0\r\n\r\n",
     "unknown coding": b"POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "chunks in HTTP/1.0": b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunk size in words": CHUNKED + b"nonsense\r\n",
