@@ -1,7 +1,7 @@
 """A chat request's body, read strictly where it decides a price or a grant, and left alone elsewhere."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -32,17 +32,12 @@ class ChatRequest:
     output_limit_key: str | None
     facts: RequestFacts
 
-    @property
-    def input_token_bound(self) -> int:
-        """Byte-level tokens are at least a byte each, and JSON never writes a text shorter than its UTF-8."""
-        return len(self.body)
-
     def texts(self) -> list[str]:
         """Every text that a tokenizer could see: the messages' strings as they are, everything else as JSON."""
         others = (
             value for key, value in self.data.items() if key != "messages" and isinstance(value, str | list | dict)
         )
-        return [*_strings(self.data["messages"]), *(orjson.dumps(value).decode() for value in others)]
+        return [*strict_json.strings(self.data["messages"]), *(orjson.dumps(value).decode() for value in others)]
 
 
 def parse_chat_request(body: bytes) -> ChatRequest:
@@ -143,16 +138,3 @@ def _read_integer(data: Mapping[str, object], key: str, *, highest: int) -> int 
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= highest:
         raise RequestMalformed(f"{key} must be a whole number from 1 to {highest:,}.", param=key)
     return value
-
-
-def _strings(value: object) -> Iterator[str]:
-    """Every string inside of `value` but the keys; in no order, without recursion."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)

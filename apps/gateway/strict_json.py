@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 
 import orjson
@@ -78,3 +79,16 @@ def _unrepeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
         repeated = Counter(key for key, _ in pairs).most_common(1)[0][0][:100]
         raise RequestMalformed(f"The key {repeated!r} occurs twice in one object. Send it once.", param=repeated)
     return members
+
+
+def strings(value: object) -> Iterator[str]:
+    """Every string inside of `value` but the keys; in no order, without recursion."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)

@@ -1,0 +1,113 @@
+"""Errors as OpenAI's SDKs show them: the gateway's map from the kernel's tree to HTTP, and the bodies."""
+
+from collections.abc import Mapping
+
+import orjson
+
+from spendra.kernel import errors
+
+Headers = list[tuple[bytes, bytes]]
+Response = tuple[int, Headers, bytes]
+
+STATUSES: Mapping[type[errors.SpendraError], int] = {
+    errors.RequestMalformed: 400,
+    errors.Invalid: 400,
+    errors.KeyRejected: 401,
+    errors.BudgetExceeded: 402,
+    errors.OrganizationSuspended: 403,
+    errors.ModelNotGranted: 403,
+    errors.ModelUnpriced: 403,
+    errors.ProviderNotConfigured: 403,
+    errors.CapRequired: 403,
+    errors.ReservationTooLarge: 403,
+    errors.Refused: 403,
+    errors.RouteNotFound: 404,
+    errors.ModelNotFound: 404,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.RequestTimedOut: 408,
+    errors.Conflict: 409,
+    errors.RequestTooLarge: 413,
+    errors.ContentTypeUnsupported: 415,
+    errors.BudgetInFlight: 429,
+    errors.SpendraError: 500,
+    errors.UpstreamUnreachable: 502,
+    errors.UpstreamMalformed: 502,
+    errors.UpstreamFailed: 502,
+    errors.Busy: 503,
+    errors.UpstreamTimedOut: 504,
+}
+_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+    500: "server_error",
+    502: "upstream_error",
+    503: "server_error",
+    504: "upstream_error",
+}
+# Of the refusals only these can turn out otherwise when the same request comes again.
+_WORTH_A_RETRY = (errors.BudgetInFlight, errors.RequestTimedOut)
+_SOON = (errors.BudgetInFlight, errors.Busy)
+_DEFAULT_RETRY_MS = 1_000
+_LONGEST_RETRY_MS = 60_000  # some SDKs sleep all of it, uninterruptibly
+
+
+def answer(error: errors.SpendraError, request_id: str) -> Response:
+    """Status, headers and body of the answer that says `error`."""
+    status = _status(error)
+    body = _body(error, status)
+    return status, [*_common_headers(request_id, body), *_own_headers(error, status)], body
+
+
+def answer_unexpected(request_id: str) -> Response:
+    """The answer to a fault of ours. It says nothing about what went wrong; the log does, under the same id."""
+    message = f"Spendra failed to handle this request. Report the request id {request_id} to your administrator."
+    body = _shape(message, "server_error", None, "internal_error", {})
+    return 500, _common_headers(request_id, body), body
+
+
+def stream_event(error: errors.SpendraError) -> bytes:
+    """`error` as an event of a stream that has already begun, where no status can say it any more."""
+    return b"data: " + _body(error, _status(error)) + b"\n\n"
+
+
+def _status(error: errors.SpendraError) -> int:
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def _body(error: errors.SpendraError, status: int) -> bytes:
+    return _shape(error.message, _TYPES.get(status, "invalid_request_error"), error.param, error.code, error.details)
+
+
+def _shape(message: str, kind: str, param: str | None, code: str, details: Mapping[str, object]) -> bytes:
+    said = {"message": message, "type": kind, "param": param, "code": code, "spendra": details}
+    return orjson.dumps({"error": said}, default=str)
+
+
+def _common_headers(request_id: str, body: bytes) -> Headers:
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+    ]
+
+
+def _own_headers(error: errors.SpendraError, status: int) -> Headers:
+    headers = []
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if status < 500 and isinstance(error, errors.Refused | errors.Invalid) and not isinstance(error, _WORTH_A_RETRY):
+        headers.append((b"x-should-retry", b"false"))
+    if allow := error.details.get("allow"):
+        headers.append((b"allow", str(allow).encode()))
+    return headers + _retry_headers(error)
+
+
+def _retry_headers(error: errors.SpendraError) -> Headers:
+    wait = error.details.get("retry_after_ms", _DEFAULT_RETRY_MS if isinstance(error, _SOON) else None)
+    if not isinstance(wait, int):
+        return []
+    wait = min(max(wait, 1), _LONGEST_RETRY_MS)
+    return [(b"retry-after", b"%d" % -(-wait // 1000)), (b"retry-after-ms", b"%d" % wait)]
