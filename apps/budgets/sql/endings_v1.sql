@@ -58,7 +58,7 @@ RETURNS budgets_ending_v1[] LANGUAGE sql STABLE AS $$
                 CASE WHEN r.id = ANY (recovered) THEN 'recovered'
                      WHEN r.state = 'open' AND e.kind = 'settle' THEN 'settled'
                      WHEN r.state = 'open' AND e.kind = 'void' THEN 'voided'
-                     WHEN r.state = 'open' AND (e.by_hand OR r.expires_at <= at
+                     WHEN r.state = 'open' AND e.kind = 'expire' AND (e.by_hand OR r.expires_at <= at
                           OR NOT budgets_process_lives_v1(r.process_id, at)) THEN 'expired'
                      WHEN r.state = 'open' THEN 'alive'
                      WHEN r.state = 'expired' AND NOT r.is_late AND e.kind IN ('settle', 'void') THEN 'late'

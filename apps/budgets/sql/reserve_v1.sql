@@ -17,6 +17,10 @@ DECLARE
     known jsonb;  tokens jsonb;
     p integer;  asked bigint;  room bigint;  tightest bigint;  blocking integer;  verdict text;
 BEGIN
+    IF cardinality(wanted) > (SELECT count(DISTINCT id) FROM unnest(wanted) id) THEN
+        -- Two positions of one period would each be measured against the whole room.
+        RAISE EXCEPTION 'a batch names a period twice' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM budgets_lock_periods_v1(wanted);
     PERFORM pg_advisory_xact_lock_shared(budgets_fence_v1());
 
@@ -51,7 +55,7 @@ BEGIN
         END IF;
         IF tokens ->> r.organization_id IS NULL OR tokens ->> r.organization_id IS DISTINCT FROM r.organization_token
            OR tokens ->> nil::text IS NULL OR tokens ->> nil::text IS DISTINCT FROM r.global_token
-           OR at < r.valid_from OR at >= r.valid_until THEN
+           OR (at >= r.valid_from AND at < r.valid_until) IS NOT TRUE THEN
             verdict := 'stale';
         END IF;
         FOREACH p IN ARRAY r.positions LOOP
@@ -104,7 +108,9 @@ BEGIN
             id uuid, organization_id uuid, key_id text, actor_id uuid, process_id uuid, request_id text, provider text,
             model text, price_version_id uuid, nanos bigint, tokens bigint, scope_ids uuid[], positions integer[],
             lifetime_seconds integer)) WITH ORDINALITY q
-        WHERE granted[q.ordinality];
+        WHERE granted[q.ordinality]
+        -- In the order of everybody who inserts here: a tombstone of one of these ids may be under way.
+        ORDER BY q.id;
     END IF;
     RETURN jsonb_build_object('now', at, 'verdicts', to_jsonb(verdicts));
 END $$;

@@ -16,19 +16,20 @@ DECLARE
     ids uuid[] := ARRAY(SELECT (e ->> 'id')::uuid FROM jsonb_array_elements(ends) e ORDER BY 1);
     recovered uuid[];
     named bigint[];
-    touched integer;
     endings budgets_ending_v1[];
 BEGIN
     IF cardinality(ids) = 0 THEN
         RETURN '[]';
     END IF;
     IF cardinality(ids) > (SELECT count(DISTINCT i) FROM unnest(ids) i) THEN
-        RAISE EXCEPTION 'a batch of endings names a reservation twice' USING ERRCODE = 'cardinality_violation';
+        -- Class 23, so that the batch is halved until each of the two comes alone: the second is then a no-op.
+        RAISE EXCEPTION 'a batch of endings names a reservation twice' USING ERRCODE = 'unique_violation';
     END IF;
     recovered := budgets_recover_missing_v1(ends, ids);
     PERFORM budgets_lock_reservations_v1(ids);
     named := ARRAY(SELECT DISTINCT p FROM budgets_reservation r, unnest(r.period_ids) p
-                   WHERE r.id = ANY (ids) AND r.id BETWEEN ids[1] AND ids[cardinality(ids)]);
+                   WHERE r.id = ANY (ids) AND r.id BETWEEN ids[1] AND ids[cardinality(ids)]
+                     AND r.end_cause <> 'tombstone');
     PERFORM budgets_lock_periods_v1(named);
     IF cardinality(named) > (SELECT count(*) FROM budgets_period WHERE id = ANY (named)) THEN
         -- Class 23: the batch is halved down to the one reservation whose period is missing, and that is quarantined.
@@ -57,29 +58,38 @@ BEGIN
     FROM unnest(endings) e
     WHERE r.id = e.id AND r.id BETWEEN ids[1] AND ids[cardinality(ids)] AND (e.end_cause IS NOT NULL OR e.is_late);
 
-    PERFORM ledger_book_v1(ARRAY(SELECT e.booking FROM unnest(endings) e WHERE (e.booking).entry_id IS NOT NULL), at);
+    PERFORM ledger_book_v1(ARRAY(SELECT e.booking FROM unnest(endings) e WHERE (e.booking).kind IS NOT NULL), at);
     PERFORM outbox_put_v1(ARRAY(
         SELECT ((e.booking).entry_id, (e.booking).organization_id, 'ledger.entry_booked',
                 jsonb_build_object('entry_id', (e.booking).entry_id, 'reservation_id', e.id, 'booked_at', at,
                                    'kind', (e.booking).kind, 'status', (e.booking).status, 'cause', (e.booking).cause,
                                    'amount_nanos', (e.booking).amount_nanos::text))::outbox_message_v1
-        FROM unnest(endings) e WHERE (e.booking).entry_id IS NOT NULL), at);
+        FROM unnest(endings) e WHERE (e.booking).kind IS NOT NULL), at);
 
-    RETURN (SELECT jsonb_agg(jsonb_build_object('id', e.id, 'outcome', e.outcome,
-                                                'booked_nanos', coalesce((e.booking).amount_nanos, 0)) ORDER BY e.n)
+    RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'outcome', e.outcome,
+                                                'booked_nanos', coalesce((e.booking).amount_nanos, 0)) ORDER BY e.n), '[]')
             FROM unnest(endings) e);
 END $$;
 
 -- A failover may have lost reservations that a gateway still ends. They are inserted already ended; only the inserter
 -- books (uniqueness lives on the row). A void leaves a tombstone, so that a late commit of its reserve conflicts.
+-- Such an insert waits for a reserve of the same id that is under way and holds its periods. So it comes before every
+-- lock, in a batch of its own kind: beside others it would hold a tombstone while it asks for those periods.
 CREATE FUNCTION budgets_recover_missing_v1(ends jsonb, ids uuid[]) RETURNS uuid[] LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     known jsonb := budgets_known_reservations_v1(ids);
     at timestamptz := spendra_now_v1();
+    kinds text[];
     recovered uuid[];
 BEGIN
     IF cardinality(ids) = (SELECT count(*) FROM jsonb_object_keys(known)) THEN
         RETURN '{}';
+    END IF;
+    kinds := ARRAY(SELECT DISTINCT CASE WHEN known ? e.id::text THEN 'known' ELSE e.kind END
+                   FROM jsonb_to_recordset(ends) AS e (id uuid, kind text));
+    IF cardinality(kinds) > 1 THEN
+        -- Class 23: the batch is halved until those that are missing come by themselves.
+        RAISE EXCEPTION 'missing reservations are ended in a batch of their own' USING ERRCODE = 'foreign_key_violation';
     END IF;
     WITH inserted AS (
         INSERT INTO budgets_reservation (id, organization_id, key_id, actor_id, process_id, request_id, provider, model,
@@ -94,7 +104,7 @@ BEGIN
                 organization_id uuid, key_id text, actor_id uuid, process_id uuid, request_id text, provider text, model text,
                 price_version_id uuid, nanos bigint, tokens bigint, scope_ids uuid[], period_ids bigint[],
                 reserved_at timestamptz)
-        WHERE e.kind IN ('settle', 'void') AND NOT known ? e.id::text
+        WHERE e.kind IN ('settle', 'void')
         ORDER BY e.id
         ON CONFLICT (id) DO NOTHING
         RETURNING id, state)

@@ -15,8 +15,8 @@ CREATE TABLE budgets_reservation (
     period_ids bigint[] NOT NULL,
     state text NOT NULL CHECK (state IN ('open', 'settled', 'voided', 'expired')),
     end_cause text NOT NULL DEFAULT '',
-    booked_nanos bigint NOT NULL DEFAULT 0,
-    booked_tokens bigint NOT NULL DEFAULT 0,
+    booked_nanos bigint NOT NULL DEFAULT 0 CHECK (booked_nanos BETWEEN 0 AND 1000000000000000),
+    booked_tokens bigint NOT NULL DEFAULT 0 CHECK (booked_tokens BETWEEN 0 AND 1000000000000000),
     is_late boolean NOT NULL DEFAULT false,
     entry_id uuid,
     reserved_at timestamptz NOT NULL,
@@ -25,9 +25,18 @@ CREATE TABLE budgets_reservation (
 ) PARTITION BY RANGE (id);
 CREATE INDEX budgets_reservation_open ON budgets_reservation (organization_id, id) WHERE state = 'open';
 
-CREATE FUNCTION budgets_ensure_partitions_v1() RETURNS integer LANGUAGE sql VOLATILE AS $$
-    SELECT spendra_ensure_month_partitions_v1('budgets_reservation', 'uuid7')
-$$;
+-- Vacuum must not ask for the lock with which it gives pages back; a partition does not take that from its parent.
+CREATE FUNCTION budgets_ensure_partitions_v1() RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    made integer := spendra_ensure_month_partitions_v1('budgets_reservation', 'uuid7');
+    partition regclass;
+BEGIN
+    FOR partition IN SELECT c.oid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                     WHERE i.inhparent = 'budgets_reservation'::regclass AND c.reloptions IS NULL LOOP
+        EXECUTE format('ALTER TABLE %s SET (vacuum_truncate = off)', partition);
+    END LOOP;
+    RETURN made;
+END $$;
 SELECT budgets_ensure_partitions_v1();
 
 -- Hot rows: room for HOT updates on the page, vacuum by a fixed threshold, no lock to give pages back.
@@ -37,3 +46,6 @@ ALTER TABLE budgets_governanceversion SET (
     fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 ALTER TABLE budgets_gatewayprocess SET (
     fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+-- Periods that somebody still has to seed: the worker looks for them each second. The flag changes once in a period's
+-- life, so counters keep their HOT updates.
+CREATE INDEX budgets_period_seeding ON budgets_period (id) WHERE is_seeding;

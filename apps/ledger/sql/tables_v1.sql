@@ -35,7 +35,7 @@ CREATE TABLE ledger_ledgerentry (
     booked_at timestamptz NOT NULL,
     PRIMARY KEY (id, booked_at),
     CHECK ((kind = 'correction') = (corrects_id IS NOT NULL)),
-    CHECK (kind = 'correction' OR amount_nanos >= 0)
+    CHECK (kind = 'correction' OR amount_nanos >= 0 AND tokens >= 0)
 ) PARTITION BY RANGE (booked_at);
 CREATE INDEX ledger_entry_by_organization ON ledger_ledgerentry (organization_id, booked_at);
 CREATE INDEX ledger_entry_by_reservation ON ledger_ledgerentry (reservation_id);
