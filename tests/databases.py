@@ -144,13 +144,9 @@ def _build_template(server: psycopg.Connection, server_url: str, name: str) -> N
 
 
 def _fingerprint() -> str:
-    """Changes with everything that `migrate` makes: migrations, the catalog that they load, installed packages."""
-    patterns = (
-        "apps/*/migrations/**/*",
-        "apps/*/apps.py",
-        "apps/catalog/**/*",
-        "requirements.txt",
-    )
+    """Changes with everything that `migrate` makes: migrations, their SQL, the catalog they load, packages."""
+    rooms = ("migrations/**/*", "sql/**/*", "apps.py", "signals.py", "partitions.py")
+    patterns = (*(f"apps/*/{pattern}" for pattern in rooms), "apps/catalog/**/*", "requirements.txt")
     files = {path for pattern in patterns for path in ROOT.glob(pattern)}
     digest = hashlib.sha256()
     for path in sorted(path for path in files if path.is_file() and path.suffix != ".pyc"):
