@@ -174,3 +174,7 @@ class LoadReport:
     aliases_added: int
     price_versions_added: int
     models_newer_here: int  # prices left alone: those in the catalog come from a later source
+
+    @property
+    def has_changes(self) -> bool:
+        return bool(self.models_added or self.models_changed or self.aliases_added or self.price_versions_added)
