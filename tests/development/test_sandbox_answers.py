@@ -114,7 +114,7 @@ def test_what_openai_refuses_is_refused(client: openai.OpenAI, fields: dict[str,
         ask(client, **fields)
 
 
-@pytest.mark.parametrize("credential", ["", "Bearer ", "Basic abc", "Bearer spk_live_abc_secret"])
+@pytest.mark.parametrize("credential", ["", "Bearer", "Basic abc", "Bearer spk_live_abc_secret"])
 def test_no_credential_or_one_of_spendras_own_is_refused(url: str, credential: str) -> None:
     body = {"model": "gpt-4.1-mini", "messages": HELLO}
     answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers={"authorization": credential})

@@ -49,11 +49,11 @@ def test_cached_tokens_cost_less(url: str) -> None:
 
 
 def test_a_charge_is_rounded_up_once(url: str) -> None:
-    """gpt-5-nano: 0.05 USD in, 0.40 USD out; every sum is whole nanos, so ask for its cached rate: 0.005 USD."""
-    usage = ask(url, model="gpt-5-nano", messages=[{"role": "user", "content": "[cached]"}]).json()["usage"]
-    cached = usage["prompt_tokens_details"]["cached_tokens"]
-    exact = (usage["prompt_tokens"] - cached) * 50 + cached * 5 + usage["completion_tokens"] * 400
-    assert charges(url)["charged_nanos"] == str(exact)
+    """gpt-5-nano, flex: 25 nanos a token in, 200 out, and 2.5 for each of the five cached ones."""
+    messages = [{"role": "user", "content": "[cached]abcdefgh"}]
+    usage = ask(url, model="gpt-5-nano", service_tier="flex", messages=messages).json()["usage"]
+    assert (usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"]) == (10, 5)
+    assert charges(url)["charged_nanos"] == str(5 * 25 + 13 + usage["completion_tokens"] * 200)
 
 
 def test_a_streamed_request_costs_what_the_plain_one_does(url: str) -> None:

@@ -1,6 +1,5 @@
 """Each fault that a test can ask for with the header `x-sandbox`."""
 
-import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -125,8 +124,7 @@ def test_a_compressed_stream_can_be_read_event_by_event(url: str) -> None:
     body = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": "hello"}], "stream": True}
     headers = {"authorization": "Bearer sk-sandbox", "x-sandbox": "gzip;chunk-delay=0.02"}
     with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, headers=headers) as answer:
-        assert next(answer.iter_text()).endswith("\n\n")
-    assert gzip.decompress(b"".join(answer.iter_raw()) if not answer.is_closed else gzip.compress(b"")) == b""
+        assert next(answer.iter_text()).count("data: ") == 1
 
 
 def test_another_model_may_answer(url: str) -> None:

@@ -14,6 +14,12 @@ import pytest
 from spendra.development.sandbox_provider.serving import sandbox_process
 
 ROOT = Path(__file__).parents[2]
+PARENT = """
+from spendra.development.sandbox_provider.serving import sandbox_process
+with sandbox_process() as url:
+    print(url, flush=True)
+    input()
+"""
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
@@ -32,9 +38,8 @@ def test_the_command_announces_itself_without_a_database_and_ends_on_a_signal(en
 
 
 def test_it_ends_when_the_process_that_started_it_is_killed() -> None:
-    parent = "from spendra.development.sandbox_provider.serving import sandbox_process as p\nwith p() as url: print(url, flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", parent], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()

@@ -157,7 +157,11 @@ class Connection(asyncio.Protocol):
         self._answering = asyncio.get_running_loop().create_task(self._answer(request))
 
     async def _answer(self, request: Request) -> None:
-        await self._handle(request, Reply(self))
+        try:
+            await self._handle(request, Reply(self))
+        except BaseException:
+            self.close()  # a client must not wait for what will never come
+            raise
         self._answering = None
         if request.headers.get("connection", "").lower() == "close":
             self.close()
