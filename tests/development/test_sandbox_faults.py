@@ -30,13 +30,13 @@ def payloads(answer: httpx.Response) -> list[Any]:
 
 
 def test_a_status_is_an_error_in_openais_shape(url: str) -> None:
-    with openai.OpenAI(base_url=f"{url}/v1", api_key="sk-sandbox", max_retries=0) as client:
-        with pytest.raises(openai.RateLimitError) as refused:
-            client.chat.completions.create(
-                model="gpt-4.1-mini",
-                messages=[{"role": "user", "content": "hello"}],
-                extra_headers={"x-sandbox": "status=429;retry-after=1"},
-            )
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="sk-sandbox", max_retries=0)
+    with client, pytest.raises(openai.RateLimitError) as refused:
+        client.chat.completions.create(
+            model="gpt-4.1-mini",
+            messages=[{"role": "user", "content": "hello"}],
+            extra_headers={"x-sandbox": "status=429;retry-after=1"},
+        )
     assert refused.value.response.headers["retry-after"] == "1"
     assert refused.value.code == "rate_limit_exceeded"
 
