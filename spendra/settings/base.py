@@ -2,6 +2,7 @@
 
 import base64
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -101,9 +102,9 @@ TEMPLATES = [
 DATABASE_URL = env.read("DATABASE_URL")
 # Bypasses a transaction pooler: the gateway's reserve and settle connections need session start-up options.
 DATABASE_DIRECT_URL = env.read("SPENDRA_DATABASE_DIRECT_URL") or DATABASE_URL
-DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "spendra"}}
+DATABASES: dict[str, dict[str, Any]] = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "spendra"}}
 if DATABASE_URL:
-    DATABASES["default"] = dict(dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True))
+    DATABASES["default"] = {**dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "identity.Person"

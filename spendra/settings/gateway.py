@@ -1,9 +1,6 @@
 from spendra.settings import environment as env
 from spendra.settings.base import *  # noqa: F403
 
-ROOT_URLCONF = "spendra.urls_gateway"
-ASGI_APPLICATION = "spendra.asgi_gateway.application"
-
 MAX_BODY_BYTES = env.read_int("SPENDRA_MAX_BODY_BYTES", 20 * 2**20, lowest=1024, highest=2**30)
 BODY_TIMEOUT_SECONDS = env.read_int("SPENDRA_BODY_TIMEOUT_SECONDS", 30, lowest=1, highest=600)
 UPSTREAM_CONNECT_TIMEOUT_SECONDS = env.read_int("SPENDRA_UPSTREAM_CONNECT_TIMEOUT_SECONDS", 10, lowest=1, highest=120)

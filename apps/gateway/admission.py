@@ -1,0 +1,221 @@
+"""May this request spend? From a key and a parsed request to money reserved in Postgres, or a refusal that says why."""
+
+import asyncio
+import hmac
+import logging
+from dataclasses import dataclass
+
+from apps.budgets.types import ReservationRequest, Verdict
+from apps.catalog import estimating
+from apps.catalog.pricing import worst_case_nanos
+from apps.gateway import refusals
+from apps.gateway.booking import Booking
+from apps.gateway.parsing import ChatRequest
+from apps.gateway.routing import Route, Window, check_key, find_route
+from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
+from apps.gateway.rules_loading import EVERYBODY
+from apps.gateway.rules_store import RulesStore
+from apps.gateway.windows import PeriodBook
+from apps.keys.format import parse, secret_hash
+from spendra.kernel.errors import Busy, KeyRejected, Refused
+from spendra.kernel.ids import uuid7
+
+log = logging.getLogger(__name__)
+
+STALE_RULES_BEFORE_GIVING_UP = 3
+SEEDINGS_BEFORE_GIVING_UP = 3
+IN_FLIGHT_PATIENCE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The worst case that is reserved: what the input and the output of one request can come to."""
+
+    input_tokens: int
+    output_tokens: int  # a choice
+    tokens: int  # of all choices, and the input
+    nanos: int
+    is_default_output: bool  # the output limit is ours: the request sets none
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    route: Route
+    estimate: Estimate
+    reservation: ReservationRequest
+
+
+class Admission:
+    def __init__(
+        self, store: RulesStore, periods: PeriodBook, booking: Booking, *, process_id: str, lifetime_seconds: int
+    ) -> None:
+        self._store = store
+        self._periods = periods
+        self._booking = booking
+        self._process_id = process_id
+        self._lifetime_seconds = lifetime_seconds
+
+    async def authenticate(self, presented: str) -> tuple[OrganizationRules, CatalogRules, KeyRule]:
+        """The key and its rules. KeyRejected or OrganizationSuspended, confirmed by Postgres before they are raised."""
+        key_id, secret = parse(presented)
+        for _ in range(STALE_RULES_BEFORE_GIVING_UP):
+            found = await self._store.find(key_id)
+            if found is None:
+                raise KeyRejected("This key is unknown here. Check that it belongs to this installation.")
+            rules, catalog, key = found
+            try:
+                if not hmac.compare_digest(secret_hash(secret), key.secret_sha256):
+                    raise KeyRejected("This key is unknown here. Check that it belongs to this installation.")
+                check_key(rules, key, self._store.now())
+            except Refused:
+                if await self._store.are_current(rules, catalog):
+                    raise
+                await self._store.refresh(rules, catalog)
+            else:
+                return found
+        raise Busy("the rules of this organization are changing; try again")
+
+    async def admit(self, presented: str, request: ChatRequest, *, provider: str, request_id: str) -> Admitted:
+        """Reserves the worst case of the request under every cap that applies, in one round trip.
+
+        Raises Refused where a rule or a cap is in the way, Busy where the database can't say just now. Nothing is
+        reserved then; where the caller is cancelled in the meantime, what was granted is voided.
+        """
+        attempt = _Attempt(presented, request, provider, request_id)
+        while True:
+            route = await self._route(attempt)
+            estimate = estimate_of(route, request, attempt.exact_input)
+            _check_key_limit(route, estimate)
+            window = await self._periods.window(route, self._store.now())
+            reservation = self._reservation(route, window, estimate, attempt)
+            verdict = await self._booking.reserve(reservation)
+            if verdict["verdict"] == "granted":
+                return Admitted(route, estimate, reservation)
+            await self._after(verdict, attempt, route, window, estimate)
+
+    async def _route(self, attempt: "_Attempt") -> Route:
+        """From the snapshot; a refusal that it gives stands only while the snapshot is current."""
+        while True:
+            rules, catalog, key = await self.authenticate(attempt.presented)
+            try:
+                return find_route(
+                    rules, catalog, key, provider=attempt.provider, model=attempt.request.model, at=self._store.now()
+                )
+            except Refused:
+                if await self._store.are_current(rules, catalog):
+                    raise
+                attempt.count_stale()
+                await self._store.refresh(rules, catalog)
+
+    def _reservation(self, route: Route, window: Window, estimate: Estimate, attempt: "_Attempt") -> ReservationRequest:
+        return {
+            "id": str(uuid7()),
+            "organization_id": route.organization_id,
+            "organization_token": route.rules.token,
+            "global_token": route.catalog.token,
+            "nanos": estimate.nanos,
+            "tokens": estimate.tokens,
+            "period_ids": window.period_ids,
+            "valid_from": window.valid_from,
+            "valid_until": window.valid_until,
+            "lifetime_seconds": self._lifetime_seconds,
+            "key_id": route.key.key_id,
+            "actor_id": route.actor_id,
+            "process_id": self._process_id,
+            "request_id": attempt.request_id,
+            "provider": route.provider,
+            "model": route.entry.model,
+            "price_version_id": route.price_version_id,
+            "scope_ids": route.scope_ids,
+        }
+
+    async def _after(
+        self, verdict: Verdict, attempt: "_Attempt", route: Route, window: Window, estimate: Estimate
+    ) -> None:
+        """Returns where it is worth to ask again, raises the refusal otherwise."""
+        kind = verdict["verdict"]
+        if kind == "stale":
+            attempt.count_stale()
+            self._periods.forget(route)
+            await self._store.reach(route.rules.id, verdict["organization_token"])
+            await self._store.reach(EVERYBODY, verdict["global_token"])
+            return
+        if kind == "ended":
+            raise Busy("this request was given up before the database had answered; try again")
+        if verdict["seeding"]:
+            attempt.count_seeding()
+            await self._store.seed(verdict["period_id"])
+            return
+        if await self._count_exactly(attempt, route):
+            return
+        if kind == "in_flight" and not attempt.has_waited:
+            attempt.has_waited = True
+            if await self._booking.wait_for_settle(verdict["period_id"], IN_FLIGHT_PATIENCE_SECONDS):
+                return
+        raise refusals.from_verdict(verdict, route, window, estimate)
+
+    async def _count_exactly(self, attempt: "_Attempt", route: Route) -> bool:
+        """Only when the cheap bound would be refused: the tokens as the model's own tokenizer counts them."""
+        if attempt.has_counted:
+            return False
+        attempt.has_counted = True
+        attempt.exact_input = await asyncio.to_thread(
+            estimating.exact_input_tokens, attempt.request.texts(), attempt.request.facts, route.entry
+        )
+        return attempt.exact_input is not None
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One request on its way through admission: what was tried already."""
+
+    presented: str
+    request: ChatRequest
+    provider: str
+    request_id: str
+    exact_input: int | None = None
+    has_counted: bool = False
+    has_waited: bool = False
+    stale: int = 0
+    seedings: int = 0
+
+    def count_stale(self) -> None:
+        self.stale += 1
+        if self.stale > STALE_RULES_BEFORE_GIVING_UP:
+            raise Busy("the rules of this organization are changing; try again")
+
+    def count_seeding(self) -> None:
+        self.seedings += 1
+        if self.seedings > SEEDINGS_BEFORE_GIVING_UP:
+            raise Busy("a new budget is still counting what was spent before; try again")
+
+
+def estimate_of(route: Route, request: ChatRequest, exact_input: int | None) -> Estimate:
+    """The worst case of the request on this route. ModelUnpriced where nothing bounds it."""
+    facts = request.facts
+    bound = estimating.input_bound(request.body, facts, route.entry)
+    if exact_input is not None:
+        bound = min(bound, exact_input)
+    default = route.key.default_output_tokens or route.rules.default_output_tokens
+    output = estimating.output_bound(facts, route.entry, default_output_tokens=default)
+    nanos = worst_case_nanos(route.prices, facts, input_tokens_bound=bound, output_tokens_bound=output)
+    return Estimate(
+        input_tokens=bound,
+        output_tokens=output,
+        tokens=bound + output * facts.n,
+        nanos=nanos,
+        is_default_output=facts.output_limit is None,
+    )
+
+
+def default_output_limit(route: Route, request: ChatRequest) -> int | None:
+    """The output limit to write into the request: the key's or organization's default where the client set none."""
+    if request.output_limit is not None:
+        return None
+    return route.key.default_output_tokens or route.rules.default_output_tokens
+
+
+def _check_key_limit(route: Route, estimate: Estimate) -> None:
+    limit = route.key.max_reservation_nanos
+    if limit is not None and estimate.nanos > limit:
+        raise refusals.reservation_too_large(estimate, limit)

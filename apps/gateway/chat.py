@@ -1,0 +1,214 @@
+"""The life of one governed request: docs/architecture.md has the picture."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+
+from apps.gateway import costing, headers, metrics
+from apps.gateway.admission import Admission, Admitted, default_output_limit
+from apps.gateway.answers import Answer, read_plain
+from apps.gateway.booking import Booking, ending_of
+from apps.gateway.errors import stream_event
+from apps.gateway.forwarding import Headers, NotSent, Upstream, UpstreamAnswer
+from apps.gateway.parsing import ChatRequest, parse_chat_request
+from apps.gateway.rules_store import RulesStore
+from apps.gateway.splicing import splice
+from apps.gateway.sse import SseTap
+from apps.providers import adapters
+from apps.providers.credentials import resolve
+from spendra.kernel.errors import UpstreamFailed, UpstreamMalformed
+from spendra.kernel.money import format_usd
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+MAX_PLAIN_ANSWER_BYTES = 64 * 2**20
+NOTHING_SEEN = Answer(model=None, service_tier=None, usage=None, content_bytes=0, is_complete=False, error=None)
+
+
+class ChatCompletions:
+    """POST /v1/chat/completions: authenticate, parse, admit, forward, settle."""
+
+    provider = "openai"
+
+    def __init__(self, admission: Admission, booking: Booking, upstream: Upstream, store: RulesStore) -> None:
+        self._admission = admission
+        self._booking = booking
+        self._upstream = upstream
+        self._store = store
+
+    async def __call__(self, client: Headers, body: bytes, receive: Receive, send: Send, request_id: str) -> None:
+        """Answers, and leaves nothing reserved. Raises SpendraError as long as no answer has begun."""
+        started = time.perf_counter()
+        presented = headers.presented_key(client)
+        headers.require_json(client)
+        await self._admission.authenticate(presented)
+        request = parse_chat_request(body)
+        admitted = await self._admission.admit(presented, request, provider=self.provider, request_id=request_id)
+        metrics.admission_seconds.observe(time.perf_counter() - started)
+        call = _Call(self, request, admitted, send, request_id)
+        try:
+            await call.run(client, receive)
+        except BaseException:
+            call.end_as_seen()
+            raise
+
+
+class _Call:
+    """One request after its admission. It ends its reservation exactly once, whatever happens to it."""
+
+    def __init__(
+        self, chat: ChatCompletions, request: ChatRequest, admitted: Admitted, send: Send, request_id: str
+    ) -> None:
+        self._booking = chat._booking
+        self._upstream = chat._upstream
+        self._store = chat._store
+        self._request = request
+        self._admitted = admitted
+        self._send = send
+        self._own_headers = [
+            (b"x-request-id", request_id.encode()),
+            (b"x-spendra-reservation", admitted.reservation["id"].encode()),
+        ]
+        self._request_id = request_id
+        self._has_ended = False
+        self._was_sent = False
+        self._tap: SseTap | None = None
+
+    async def run(self, client: Headers, receive: Receive) -> None:
+        route = self._admitted.route
+        secret = resolve(route.account.credential_reference)
+        url = adapters.chat_url(self._admitted.route.provider, route.account.base_url or self._default_base_url())
+        sent = headers.upstream_headers(client, credentials=adapters.credential_header(route.provider, secret))
+        body = splice(
+            self._request,
+            include_usage=True,
+            output_limit=default_output_limit(route, self._request),
+            output_limit_key=adapters.adapter(route.provider).output_limit_key,
+        )
+        started = time.perf_counter()
+        self._was_sent = True
+        try:
+            async with self._upstream.post(url, sent, body) as answer:
+                metrics.upstream_seconds.observe(time.perf_counter() - started)
+                await self._pass_on(answer, receive)
+        except NotSent:
+            self._was_sent = False
+            raise
+
+    def _default_base_url(self) -> str:
+        return str(settings.PROVIDER_BASE_URLS.get(self._admitted.route.provider, ""))
+
+    async def _pass_on(self, answer: UpstreamAnswer, receive: Receive) -> None:
+        if answer.status >= 300:
+            await self._pass_on_refusal(answer)
+        elif self._request.stream:
+            await self._pass_on_stream(answer, receive)
+        else:
+            await self._pass_on_plain(answer)
+
+    async def _pass_on_refusal(self, answer: UpstreamAnswer) -> None:
+        """The provider refused or failed before any charge."""
+        self._void()
+        if answer.status < 400:
+            raise UpstreamMalformed("The provider answered with a redirect, which is not followed.")
+        await self._answer(answer, await _whole(answer), [])
+
+    async def _pass_on_plain(self, answer: UpstreamAnswer) -> None:
+        body = await _whole(answer)
+        spent = costing.cost_of(self._admitted, self._request, read_plain(body), self._store.now())
+        cost = [(b"x-spendra-cost-usd", format_usd(spent.cost_nanos).encode())]
+        try:
+            await self._answer(answer, body, cost)
+        finally:
+            self._settle(spent)
+
+    async def _answer(self, answer: UpstreamAnswer, body: bytes, more: Headers) -> None:
+        head = headers.client_headers(answer.headers, length_unchanged=False)
+        head += [*self._own_headers, *more, (b"content-length", str(len(body)).encode())]
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": head})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _pass_on_stream(self, answer: UpstreamAnswer, receive: Receive) -> None:
+        """Bytes go on as they come. A client that goes away cancels the provider's work and pays for what was seen."""
+        self._tap = SseTap(hide_usage=not self._request.include_usage)
+        watcher = _cancel_when_gone(receive)
+        try:
+            head = headers.client_headers(answer.headers, length_unchanged=False)
+            await self._send(
+                {"type": "http.response.start", "status": answer.status, "headers": head + self._own_headers}
+            )
+            await self._copy(answer, self._tap)
+        except asyncio.CancelledError:
+            if not watcher.done():
+                raise
+            metrics.requests.labels("client_gone").inc()
+        finally:
+            watcher.cancel()
+            self.end_as_seen()
+
+    async def _copy(self, answer: UpstreamAnswer, tap: SseTap) -> None:
+        try:
+            async for chunk in answer.chunks():
+                if passed := tap.feed(chunk):
+                    await self._send({"type": "http.response.body", "body": passed, "more_body": True})
+            rest = tap.finish()
+        except UpstreamFailed as error:
+            # The status line has gone out long ago: an error event is what SDKs still understand.
+            metrics.requests.labels(error.code).inc()
+            rest = tap.finish() + stream_event(error)
+        # Before the last byte, so that who reads the whole stream and then the ledger finds it booked or under way.
+        self.end_as_seen()
+        await self._send({"type": "http.response.body", "body": rest})
+
+    def end_as_seen(self) -> None:
+        """By what is known at this moment; nothing where the reservation has ended already."""
+        if self._has_ended:
+            return
+        if not self._was_sent:
+            self._void()
+            return
+        answer = self._tap.answer if self._tap else NOTHING_SEEN
+        if answer.usage is not None:
+            self._settle(costing.cost_of(self._admitted, self._request, answer, self._store.now()))
+        else:
+            self._settle(costing.estimated(self._admitted, self._request, answer))
+
+    def _settle(self, spent: costing.Spent) -> None:
+        self._has_ended = True
+        self._booking.end(ending_of(self._admitted.reservation, kind="settle", **asdict(spent)))
+
+    def _void(self) -> None:
+        self._has_ended = True
+        self._booking.void(self._admitted.reservation)
+
+
+def _cancel_when_gone(receive: Receive) -> "asyncio.Task[None]":
+    """Done, and the calling task cancelled, once the client has closed its connection."""
+    streaming = asyncio.current_task()
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if streaming is not None:
+            streaming.cancel()
+
+    return asyncio.create_task(watch())
+
+
+async def _whole(answer: UpstreamAnswer) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in answer.chunks():
+        size += len(chunk)
+        if size > MAX_PLAIN_ANSWER_BYTES:
+            raise UpstreamMalformed("The provider's answer is larger than 64 MiB.")
+        parts.append(chunk)
+    return b"".join(parts)

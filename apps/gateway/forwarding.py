@@ -1,0 +1,91 @@
+"""One pooled client a process. pyreqwest's own interface, since httpx on top of it costs half of a request's budget:
+docs/decisions/0002-upstream-client.md."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from pyreqwest.client import ClientBuilder
+from pyreqwest.exceptions import (
+    BuilderError,
+    ConnectError,
+    ConnectTimeoutError,
+    PoolTimeoutError,
+    RequestError,
+    RequestTimeoutError,
+)
+from pyreqwest.response import Response
+
+from spendra.kernel.errors import UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class NotSent(UpstreamUnreachable):
+    """The provider never got the request: it can't have charged for it."""
+
+
+class UpstreamAnswer:
+    """The head of an answer, and its body as it comes. Leaving the context early closes the provider's connection."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._reader = response.body_reader
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def headers(self) -> Headers:
+        pairs = self._response.headers.items()
+        return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            while (chunk := await self._reader.read_chunk()) is not None:
+                yield bytes(chunk)
+        except RequestError as error:
+            raise _failure(error) from error
+
+
+class Upstream:
+    def __init__(self, *, connect_seconds: int, read_seconds: int) -> None:
+        self._client = (
+            ClientBuilder()
+            .no_proxy()
+            .follow_redirects(False)
+            .http1_only()
+            .max_connections(4096)
+            .pool_max_idle_per_host(1024)
+            .connect_timeout(timedelta(seconds=connect_seconds))
+            .read_timeout(timedelta(seconds=read_seconds))
+            .build()
+        )
+
+    @asynccontextmanager
+    async def post(self, url: str, headers: Headers, body: bytes) -> AsyncIterator[UpstreamAnswer]:
+        """Sends once, never again. Raises NotSent where the provider never got it, UpstreamTimedOut or
+        UpstreamUnreachable where it may have."""
+        try:
+            builder = self._client.post(url).headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in headers])
+            # 0: otherwise the head of a stream waits until 64 kB of it have come.
+            request = builder.body_bytes(body).streamed_read_buffer_limit(0).build_streamed()
+            response = await request.__aenter__()
+        except (RequestError, BuilderError) as error:
+            raise _failure(error) from error
+        try:
+            yield UpstreamAnswer(response)
+        finally:
+            await request.__aexit__(None, None, None)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _failure(error: Exception) -> UpstreamFailed:
+    if isinstance(error, ConnectError | ConnectTimeoutError | PoolTimeoutError | BuilderError):
+        return NotSent("The provider can't be reached. Nothing was charged; try again.")
+    if isinstance(error, RequestTimeoutError):
+        return UpstreamTimedOut("The provider did not answer in time. The call may have been charged.")
+    return UpstreamUnreachable("The connection to the provider broke. The call may have been charged.")

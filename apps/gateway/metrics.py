@@ -1,0 +1,26 @@
+"""What the gateway counts. Labels come from small fixed sets: never a key, a model that a client named, an address."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+requests = Counter("spendra_gateway_requests", "Requests by how they ended.", ["outcome"])
+admission_seconds = Histogram("spendra_gateway_admission_seconds", "From key to verdict.", buckets=_SECONDS)
+upstream_seconds = Histogram(
+    "spendra_gateway_upstream_seconds", "Until the provider's first byte.", buckets=(*_SECONDS, 30, 60, 300)
+)
+reserve_seconds = Histogram("spendra_gateway_reserve_seconds", "One reserve round trip of a batch.", buckets=_SECONDS)
+settle_seconds = Histogram("spendra_gateway_settle_seconds", "One settle round trip of a batch.", buckets=_SECONDS)
+reserve_batch = Histogram("spendra_gateway_reserve_batch_size", "Requests a reserve batch.", buckets=_SIZES)
+settle_batch = Histogram("spendra_gateway_settle_batch_size", "Endings a settle batch.", buckets=_SIZES)
+endings = Counter("spendra_gateway_endings", "Reservations ended, by what became of them.", ["outcome"])
+settle_failures = Counter("spendra_gateway_settle_failures", "Settle batches that Postgres did not take.")
+settle_backlog = Gauge("spendra_gateway_settle_backlog", "Endings that Postgres has not taken yet.")
+settle_backlog_seconds = Gauge("spendra_gateway_settle_backlog_seconds", "Age of the oldest of them.")
+batch_retries = Gauge("spendra_gateway_batch_retries", "Batches tried again since the start, by cause.", ["cause"])
+open_reservations = Gauge("spendra_open_reservations", "Reservations open in the database.")
+oldest_snapshot_seconds = Gauge(
+    "spendra_oldest_snapshot_seconds", "Age of the oldest transaction in the database: old ones make hot rows slow."
+)
+ready = Gauge("spendra_gateway_ready", "1 while /health answers 200.")

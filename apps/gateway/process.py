@@ -1,0 +1,95 @@
+"""This gateway process as the database sees it: its heartbeat, and whether it may serve."""
+
+import asyncio
+import logging
+import time
+from uuid import UUID
+
+import psycopg
+
+from apps.budgets.reserving import retries
+from apps.gateway import metrics
+from apps.gateway.booking import OLDEST_BACKLOG_SECONDS, Booking
+from apps.gateway.rules_store import RulesStore
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 5
+# The sweeper takes a process for dead after 30 s: nothing is admitted any more well before that.
+STALE_SECONDS = 20
+MONTHS_AHEAD = 2
+
+_HEARTBEAT = """
+WITH beat AS (
+    INSERT INTO budgets_gatewayprocess (id, seen_at) VALUES (%s, spendra_now_v1())
+    ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at)
+SELECT json_build_array(
+    (SELECT count(*) FROM budgets_reservation WHERE state = 'open'),
+    (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0) FROM pg_stat_activity
+     WHERE datname = current_database() AND backend_xmin IS NOT NULL),
+    (SELECT min(months) FROM (SELECT count(*) AS months FROM pg_inherits
+     WHERE inhparent IN ('budgets_reservation'::regclass, 'ledger_ledgerentry'::regclass, 'ledger_spendevent'::regclass)
+       AND right(inhrelid::regclass::text, 7) > to_char(spendra_now_v1() AT TIME ZONE 'UTC', 'YYYY_MM')
+     GROUP BY inhparent) ahead))
+"""
+
+
+class GatewayProcess:
+    def __init__(self, process_id: UUID, store: RulesStore, booking: Booking) -> None:
+        self.id = process_id
+        self._store = store
+        self._booking = booking
+        self._seen_at: float | None = None
+        self._months_ahead = 0
+        self._is_draining = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Tries once before the port opens; with Postgres away the process starts all the same, not ready."""
+        await self._beat()
+        self._task = asyncio.create_task(self._run())
+
+    def drain(self) -> None:
+        self._is_draining = True
+
+    def is_seen(self) -> bool:
+        """Whether the sweeper will leave this process's reservations alone."""
+        return self._seen_at is not None and time.monotonic() - self._seen_at < STALE_SECONDS
+
+    def reasons_not_ready(self) -> list[str]:
+        reasons = []
+        if self._is_draining:
+            reasons.append("draining: this process is shutting down")
+        if not self.is_seen():
+            reasons.append("database: no heartbeat was written lately")
+        elif self._months_ahead < MONTHS_AHEAD:
+            reasons.append("partitions: fewer than two months are made ahead; is the worker running?")
+        if self._booking.backlog_seconds() > OLDEST_BACKLOG_SECONDS:
+            reasons.append("backlog: spend waits to be booked")
+        metrics.ready.set(0 if reasons else 1)
+        return reasons
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            await self._beat()
+
+    async def _beat(self) -> None:
+        try:
+            open_count, oldest, months = await self._store.connection.call(_HEARTBEAT, (self.id,))
+        except psycopg.Error as error:
+            log.warning("heartbeat failed: %s", error)
+            return
+        self._seen_at = time.monotonic()
+        self._months_ahead = months or 0
+        metrics.open_reservations.set(open_count)
+        metrics.oldest_snapshot_seconds.set(oldest)
+        metrics.settle_backlog.set(self._booking.backlog())
+        metrics.settle_backlog_seconds.set(self._booking.backlog_seconds())
+        for cause, count in retries.items():
+            metrics.batch_retries.labels(cause).set(count)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)

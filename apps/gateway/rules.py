@@ -1,0 +1,77 @@
+"""What a gateway decides by: immutable, loaded whole, with the token that the database compares at reserve."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from apps.catalog.types import CatalogSnapshot
+
+if TYPE_CHECKING:
+    from apps.gateway.routing import Route
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRule:
+    id: UUID
+    kind: str
+    name: str
+    is_archived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRule:
+    id: UUID
+    unit_id: UUID | None
+    applies_to_each: str
+    measure: str
+    period_kind: str
+    is_hard: bool
+    fixed_starts_at: datetime | None
+    fixed_ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRule:
+    key_id: str
+    secret_sha256: bytes
+    actor_id: UUID
+    project_id: UUID | None
+    max_reservation_nanos: int | None
+    default_output_tokens: int | None
+    expires_at: datetime | None
+    is_revoked: bool
+    grants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRule:
+    base_url: str
+    credential_reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRules:
+    token: str
+    catalog: CatalogSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationRules:
+    id: UUID
+    slug: str
+    token: str
+    zone: ZoneInfo
+    week_starts_on: int
+    default_output_tokens: int | None
+    requires_cap: bool
+    is_suspended: bool
+    units: Mapping[UUID, UnitRule]
+    parents: Mapping[UUID, tuple[UUID, ...]]
+    keys: Mapping[str, KeyRule]
+    budgets: Mapping[UUID, BudgetRule]
+    accounts: Mapping[str, AccountRule]
+    # Routes already worked out from this snapshot and one catalog; they go when it goes.
+    routes: "dict[tuple[str, str, str, str], Route]" = field(default_factory=dict, compare=False, repr=False)

@@ -1,0 +1,157 @@
+"""The rules in memory, and the two ways in which they become current: a reserve that finds them stale, and a refusal
+that is confirmed before it is answered."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+import psycopg
+
+from apps.budgets.connecting import HotConnection
+from apps.gateway.lanes import Lane
+from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
+from apps.gateway.rules_loading import EVERYBODY, RulesLoader
+from spendra.kernel.errors import Busy
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LOADS_BEFORE_GIVING_UP = 3
+
+
+class RulesStore:
+    def __init__(self, url: str) -> None:
+        self._loader = RulesLoader(url)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rules")
+        # For tokens, the opening of periods, and heartbeats.
+        self.connection = HotConnection(url, name="spendra gateway tokens")
+        self._tokens: Lane[UUID, str | None] = Lane(self._read_tokens)
+        self._owners: Lane[str, UUID | None] = Lane(self._read_owners)
+        self._loading: dict[UUID, asyncio.Task[None]] = {}
+        self._catalog: CatalogRules | None = None
+        self._organizations: dict[UUID, OrganizationRules] = {}
+        self._owner_of_key: dict[str, UUID] = {}
+        self._clock_ahead = timedelta()
+
+    def now(self) -> datetime:
+        """The database's time, as last learned from one of its answers."""
+        return datetime.now(UTC) + self._clock_ahead
+
+    def learn_time(self, database_now: str) -> None:
+        self._clock_ahead = datetime.fromisoformat(database_now) - datetime.now(UTC)
+
+    async def find(self, key_id: str) -> tuple[OrganizationRules, CatalogRules, KeyRule] | None:
+        """The key and the rules it stands in, asked of Postgres where memory does not know it. None: no such key."""
+        owner = self._owner_of_key.get(key_id)
+        if owner is None or key_id not in self._organizations[owner].keys:
+            owner = await self._owners.submit(key_id)
+            if owner is None:
+                return None
+            await self.reload(owner)
+        if self._catalog is None:
+            await self.reload(EVERYBODY)
+        rules = self._organizations.get(owner)
+        if rules is None or self._catalog is None or key_id not in rules.keys:
+            return None
+        return rules, self._catalog, rules.keys[key_id]
+
+    async def are_current(self, rules: OrganizationRules, catalog: CatalogRules) -> bool:
+        """Whether a decision taken from these rules still stands. A read that began after the question, shared."""
+        own = self._tokens.submit(rules.id)
+        everybody = self._tokens.submit(EVERYBODY)
+        return await own == rules.token and await everybody == catalog.token
+
+    async def refresh(self, rules: OrganizationRules, catalog: CatalogRules) -> None:
+        """Loads again whichever of the two has moved."""
+        if await self._tokens.submit(rules.id) != rules.token:
+            await self.reload(rules.id)
+        if await self._tokens.submit(EVERYBODY) != catalog.token:
+            await self.reload(EVERYBODY)
+
+    async def reach(self, rules_id: UUID, token: str | None) -> None:
+        """Returns once rules with that token, or newer ones, are in memory. Busy where they keep moving."""
+        for _ in range(LOADS_BEFORE_GIVING_UP):
+            if token is not None and self._token_of(rules_id) == token:
+                return
+            await self.reload(rules_id)
+            token = await self._tokens.submit(rules_id)
+        if self._token_of(rules_id) != token:
+            raise Busy("the rules of this organization are changing; try again")
+
+    def _token_of(self, rules_id: UUID) -> str | None:
+        held = self._catalog if rules_id == EVERYBODY else self._organizations.get(rules_id)
+        return held.token if held else None
+
+    async def reload(self, rules_id: UUID) -> None:
+        """A load that began after this call. Waiters of one that runs already wait for the next."""
+        running = self._loading.get(rules_id)
+        if running is not None:
+            await asyncio.wait([running])
+        follower = self._loading.get(rules_id)
+        if follower is None or follower is running:
+            follower = self._loading[rules_id] = asyncio.create_task(self._load(rules_id))
+        await asyncio.shield(follower)
+
+    async def _load(self, rules_id: UUID) -> None:
+        try:
+            if rules_id == EVERYBODY:
+                self._catalog = await self._in_thread(self._loader.catalog)
+            else:
+                self._keep(rules_id, await self._in_thread(lambda: self._loader.organization(rules_id)))
+        finally:
+            if self._loading.get(rules_id) is asyncio.current_task():
+                del self._loading[rules_id]
+
+    def _keep(self, organization_id: UUID, rules: OrganizationRules | None) -> None:
+        before = self._organizations.pop(organization_id, None)
+        for key_id in before.keys if before else ():
+            self._owner_of_key.pop(key_id, None)
+        if rules is not None:
+            self._organizations[organization_id] = rules
+            self._owner_of_key.update(dict.fromkeys(rules.keys, organization_id))
+
+    async def seed(self, period_id: int) -> None:
+        await self._in_thread(lambda: self._loader.seed(period_id))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except psycopg.Error as error:
+            log.warning("loading rules failed: %s", error)
+            raise Busy("the database does not answer; try again") from error
+
+    async def _read_tokens(self, ids: list[UUID]) -> Sequence[str | None]:
+        found = await self._ask_json(
+            "SELECT json_build_array(spendra_now_v1(), (SELECT json_object_agg(id, token) "
+            "FROM budgets_governanceversion WHERE id = ANY (%s)))::text",
+            (list(set(ids)),),
+        )
+        self.learn_time(found[0])
+        return [(found[1] or {}).get(str(rules_id)) for rules_id in ids]
+
+    async def _read_owners(self, key_ids: list[str]) -> Sequence[UUID | None]:
+        found = await self._ask_json(
+            "SELECT coalesce(json_object_agg(key_id, organization_id), '{}')::text "
+            "FROM keys_key WHERE key_id = ANY (%s)",
+            (list(set(key_ids)),),
+        )
+        return [UUID(found[key_id]) if key_id in found else None for key_id in key_ids]
+
+    async def _ask_json(self, statement: str, parameters: tuple[object, ...]) -> Any:
+        try:
+            return orjson.loads(str(await self.connection.call(statement, parameters)))
+        except psycopg.Error as error:
+            log.warning("reading tokens failed: %s", error)
+            raise Busy("the database does not answer; try again") from error
+
+    async def close(self) -> None:
+        await self._tokens.close()
+        await self._owners.close()
+        await self.connection.close()
+        self._thread.shutdown(wait=True)
+        self._loader.close()

@@ -1,0 +1,115 @@
+"""Which periods a route's budgets are in at this moment: remembered, and opened on first use."""
+
+from datetime import datetime
+
+import psycopg
+
+from apps.budgets import reserving
+from apps.budgets.connecting import HotConnection
+from apps.budgets.periods import PeriodWindow, window
+from apps.budgets.types import PeriodKey
+from apps.gateway.routing import NEVER, AppliedBudget, Route, Window
+from spendra.kernel.errors import Busy
+
+BudgetOfUnit = tuple[str, str | None]
+
+
+class PeriodBook:
+    """Periods never move, so what was learned of one holds until it ends, whatever the rules do."""
+
+    def __init__(self, connection: HotConnection) -> None:
+        self._connection = connection
+        self._current: dict[BudgetOfUnit, tuple[int, datetime, datetime]] = {}
+
+    async def window(self, route: Route, at: datetime) -> Window:
+        """The periods of the route that hold `at`. Busy where they can't be opened just now."""
+        if route.window is not None and at < route.window.until:
+            return route.window
+        missing = [applied for applied in _in_force(route, at) if self._period(applied, at) is None]
+        if missing:
+            await self._open(route, missing, at)
+        route.window = self._window(route, at)
+        return route.window
+
+    def forget(self, route: Route) -> None:
+        """After a verdict of `stale`: what memory holds of these periods may be what is wrong."""
+        for applied in route.budgets:
+            self._current.pop(_name(applied), None)
+        route.window = None
+
+    def _period(self, applied: AppliedBudget, at: datetime) -> tuple[int, datetime, datetime] | None:
+        known = self._current.get(_name(applied))
+        return known if known is not None and known[1] <= at < known[2] else None
+
+    def _window(self, route: Route, at: datetime) -> Window:
+        ids, opens, closes = [], route.valid_from, route.valid_until
+        in_force = _in_force(route, at)
+        for applied in in_force:
+            period = self._period(applied, at)
+            if period is None:
+                raise Busy("a budget's period is just beginning; try again")
+            ids.append(period[0])
+            opens, closes = max(opens, period[1]), min(closes, period[2])
+        for applied in route.budgets:
+            # A fixed budget that is not in force yet, or no longer, bounds the decision as well.
+            for edge in (applied.budget.fixed_starts_at, applied.budget.fixed_ends_at):
+                if edge is not None:
+                    opens, closes = (max(opens, edge), closes) if edge <= at else (opens, min(closes, edge))
+        return Window(tuple(in_force), ids, opens.isoformat(), closes.isoformat(), closes)
+
+    async def _open(self, route: Route, missing: list[AppliedBudget], at: datetime) -> None:
+        wanted = {applied: _bounds(route, applied, at) for applied in missing}
+        await self._adopt(route, wanted, at)
+        # After a change of zone or week start, a label of today's may name a window that has ended already: then the
+        # next one begins where that ended.
+        late = {applied: known for applied in missing if (known := self._current[_name(applied)])[2] <= at}
+        if late:
+            following = {a: _bounds(route, a, wanted[a].ends_at) for a in late}
+            following = {a: PeriodWindow(w.label, late[a][2], w.ends_at) for a, w in following.items()}
+            await self._adopt(route, following, at)
+
+    async def _adopt(self, route: Route, wanted: dict[AppliedBudget, PeriodWindow], at: datetime) -> None:
+        keys = [
+            PeriodKey(
+                budget_id=str(applied.budget.id),
+                unit_id=str(applied.unit_id) if applied.unit_id else None,
+                organization_id=route.organization_id,
+                label=bounds.label,
+                starts_at=bounds.starts_at.isoformat(),
+                ends_at=bounds.ends_at.isoformat(),
+                lock_rank=applied.lock_rank,
+                wanted_at=at.isoformat(),
+            )
+            for applied, bounds in wanted.items()
+        ]
+        try:
+            opened = await reserving.open_periods(self._connection, keys)
+        except psycopg.Error as error:
+            raise Busy("the database does not answer; try again") from error
+        for applied, period in zip(wanted, opened, strict=True):
+            starts_at, ends_at = (datetime.fromisoformat(period[edge]) for edge in ("starts_at", "ends_at"))
+            self._current[_name(applied)] = (period["id"], starts_at, ends_at)
+
+
+def _name(applied: AppliedBudget) -> BudgetOfUnit:
+    return str(applied.budget.id), str(applied.unit_id) if applied.unit_id else None
+
+
+def _in_force(route: Route, at: datetime) -> list[AppliedBudget]:
+    return [
+        applied
+        for applied in route.budgets
+        if applied.budget.fixed_starts_at is None
+        or applied.budget.fixed_starts_at <= at < (applied.budget.fixed_ends_at or NEVER)
+    ]
+
+
+def _bounds(route: Route, applied: AppliedBudget, at: datetime) -> PeriodWindow:
+    return window(
+        period_kind=applied.budget.period_kind,
+        at=at,
+        zone=route.rules.zone,
+        week_starts_on=route.rules.week_starts_on,
+        fixed_starts_at=applied.budget.fixed_starts_at,
+        fixed_ends_at=applied.budget.fixed_ends_at,
+    )
