@@ -69,7 +69,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
             for price in version.prices.all()
             if (price.service_tier, price.context_over_tokens) == ("standard", 0)
         }
-        return f"{plain.get('input', '–')} / {plain.get('output', '–')}"
+        return f"{plain.get('input', 'none')} / {plain.get('output', 'none')}"
 
     @admin.display(description="prices, USD a million units")
     def all_prices(self, version: PriceVersion) -> SafeString:

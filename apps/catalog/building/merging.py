@@ -64,16 +64,19 @@ def _chats(name: str, other: Iterable[str]) -> bool:
 
 
 def _is_same(prices: genai.Prices, provider: str, name: str, entry: Draft, leader: Draft) -> bool:
-    """Found under this name over there, and at the same price: resolving by prefix alone may hit an older model."""
-    found = prices.find(provider, name)
-    if found is None or found.id != leader.name or not _chats(name, ()):
+    """Named over there in so many words; or found there by a pattern, which may hit an older one, at the same price."""
+    if not _chats(name, ()):
         return False
-    return not entry.timeline or _plain(entry) == _plain(leader)
+    if name == leader.name or name in leader.aliases:
+        return True
+    found = prices.find(provider, name)
+    return found is not None and found.id == leader.name and entry.is_priced and _plain(entry) <= _plain(leader)
 
 
-def _plain(draft: Draft) -> tuple[int, int]:
-    standard = draft.timeline[max(draft.timeline)][STANDARD_TIER]
-    return standard["input", 0], standard["output", 0]
+def _plain(draft: Draft) -> set[tuple[int, int]]:
+    """The plain prices of input and output that it has at one time or another."""
+    standards = (tiers[STANDARD_TIER] for tiers in draft.timeline.values())
+    return {(standard["input", 0], standard["output", 0]) for standard in standards}
 
 
 def _merged(leader: Draft, same: list[Draft]) -> dict[str, Draft]:
