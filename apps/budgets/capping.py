@@ -1,0 +1,181 @@
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.audit.recording import record
+from apps.budgets import seeding
+from apps.budgets.models import Budget, Hardness, Measure, PeriodKind
+from apps.orgs import organizations
+from apps.orgs.models import Organization, Unit, UnitKind
+from apps.orgs.queries import units_by_id
+from spendra.kernel import clock
+from spendra.kernel.errors import Invalid, NotFound
+from spendra.kernel.money import MAX_CAP_NANOS
+
+
+@transaction.atomic
+def set_cap(
+    *,
+    organization: Organization,
+    unit: Unit | None = None,
+    applies_to_each: str = "",
+    measure: str = Measure.NANOS,
+    period_kind: str,
+    amount: int,
+    hardness: str = Hardness.HARD,
+    fixed_starts_at: datetime | None = None,
+    fixed_ends_at: datetime | None = None,
+    counts_from_now: bool = False,
+    acting: str,
+    reason: str = "",
+) -> Budget:
+    """Creates the one budget of that scope, measure, period and hardness, or changes its amount.
+
+    From the commit on it binds the next request of every gateway. A new budget's current period then counts what its
+    window had seen before, unless `counts_from_now`.
+    NotFound for another organization's unit, Invalid for values that cannot be. Locks the organization's row.
+    """
+    organizations.lock(organization)
+    _check_choices(applies_to_each, measure, period_kind, hardness)
+    _check_amount(amount)
+    _check_fixed_range(period_kind, fixed_starts_at, fixed_ends_at)
+    wanted = Budget(
+        organization=organization,
+        unit=unit and _usable(organization, unit),
+        applies_to_each=applies_to_each,
+        measure=measure,
+        period_kind=period_kind,
+        hardness=hardness,
+        fixed_starts_at=fixed_starts_at,
+        fixed_ends_at=fixed_ends_at,
+        amount=amount,
+        counts_from_now=counts_from_now,
+    )
+    budget = _same_budget(wanted)
+    if budget is None:
+        return _create(wanted, acting=acting, reason=reason)
+    return change_amount(budget, amount=amount, acting=acting, reason=reason)
+
+
+@transaction.atomic
+def change_amount(budget: Budget, *, amount: int, acting: str, reason: str = "") -> Budget:
+    """Moves a cap; no period is touched, and the next request meets the new one. Invalid for an archived budget."""
+    _check_amount(amount)
+    current = _locked(budget)
+    if current.archived_at is not None:
+        raise Invalid("This budget is archived: set a new cap instead.")
+    before, current.amount = current.amount, amount
+    if before != amount:
+        current.save(update_fields=["amount"])
+        _record("change_cap", current, {"amount": str(before)}, {"amount": str(amount)}, acting=acting, reason=reason)
+    return current
+
+
+@transaction.atomic
+def archive_cap(budget_id: UUID, *, organization: Organization, acting: str, reason: str = "") -> Budget:
+    """Ends a budget: the next request is no longer held to it; its periods keep counting what is under way. Idempotent.
+
+    NotFound where it is not the organization's. Locks the budget's row.
+    """
+    budget = Budget.objects.filter(id=budget_id, organization=organization).first()
+    if budget is None:
+        raise NotFound(f"There is no budget {budget_id} in {organization}.")
+    current = _locked(budget)
+    if current.archived_at is None:
+        current.archived_at = clock.now()
+        current.save(update_fields=["archived_at"])
+        _record("archive_cap", current, None, {"archived_at": current.archived_at}, acting=acting, reason=reason)
+    return current
+
+
+def _create(budget: Budget, *, acting: str, reason: str) -> Budget:
+    budget.save(force_insert=True)
+    after = {
+        "unit_id": budget.unit_id, "applies_to_each": budget.applies_to_each, "measure": budget.measure,
+        "period_kind": budget.period_kind, "hardness": budget.hardness, "amount": str(budget.amount),
+        "fixed_starts_at": budget.fixed_starts_at, "fixed_ends_at": budget.fixed_ends_at,
+        "counts_from_now": budget.counts_from_now,
+    }  # fmt: skip
+    _record("set_cap", budget, None, after, acting=acting, reason=reason)
+    # Robust: the cap stands whether or not this works. What is not seeded here is seeded by whoever meets it.
+    transaction.on_commit(partial(seeding.open_current, budget.id), robust=True)
+    return budget
+
+
+def _same_budget(wanted: Budget) -> Budget | None:
+    return Budget.objects.filter(
+        organization_id=wanted.organization_id,
+        unit=wanted.unit,
+        applies_to_each=wanted.applies_to_each,
+        measure=wanted.measure,
+        period_kind=wanted.period_kind,
+        hardness=wanted.hardness,
+        fixed_starts_at=wanted.fixed_starts_at,
+        fixed_ends_at=wanted.fixed_ends_at,
+        archived_at=None,
+    ).first()
+
+
+def _locked(budget: Budget) -> Budget:
+    return Budget.objects.select_for_update(no_key=True, of=("self",)).get(id=budget.id)
+
+
+def _usable(organization: Organization, unit: Unit) -> Unit:
+    (current,) = units_by_id(organization, [unit.id])
+    if current.archived_at is not None:
+        raise Invalid(f"The {current} is archived. Restore it, or choose another.", param="unit")
+    return current
+
+
+def _check_choices(applies_to_each: str, measure: str, period_kind: str, hardness: str) -> None:
+    choices = (
+        ("applies_to_each", applies_to_each, ["", *UnitKind.values]),
+        ("measure", measure, Measure.values),
+        ("period_kind", period_kind, PeriodKind.values),
+        ("hardness", hardness, Hardness.values),
+    )
+    for name, value, known in choices:
+        if value not in known:
+            raise Invalid(f"{value!r} is no {name}: choose one of {', '.join(filter(None, known))}.", param=name)
+
+
+def _check_amount(amount: int) -> None:
+    if not 0 <= amount <= MAX_CAP_NANOS:
+        raise Invalid(f"A cap is 0 to {MAX_CAP_NANOS}, not {amount}.", param="amount")
+
+
+def _check_fixed_range(period_kind: str, starts_at: datetime | None, ends_at: datetime | None) -> None:
+    if period_kind != PeriodKind.FIXED:
+        if starts_at or ends_at:
+            raise Invalid("Only a fixed period has a start and an end of its own.", param="fixed_starts_at")
+        return
+    if starts_at is None or ends_at is None:
+        raise Invalid("A fixed period needs a start and an end.", param="fixed_starts_at")
+    if starts_at.tzinfo is None or ends_at.tzinfo is None:
+        raise Invalid("The start and the end of a fixed period need a time zone.", param="fixed_starts_at")
+    if starts_at >= ends_at:
+        raise Invalid("A fixed period must end after it starts.", param="fixed_ends_at")
+
+
+def _record(
+    action: str,
+    budget: Budget,
+    before: Mapping[str, object] | None,
+    after: Mapping[str, object],
+    *,
+    acting: str,
+    reason: str,
+) -> None:
+    record(
+        organization_id=budget.organization_id,
+        actor=acting,
+        action=f"budgets.{action}",
+        object_kind="budget",
+        object_id=budget.id,
+        before=before,
+        after=after,
+        reason=reason,
+    )
