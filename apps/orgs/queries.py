@@ -40,12 +40,12 @@ def units_called(organization: Organization, text: str, *, kinds: Collection[str
 
 
 def units_by_id(organization: Organization, ids: Sequence[UUID]) -> list[Unit]:
-    """In the order asked, each once. NotFound where one is not there, or is another organization's."""
+    """In the order asked. NotFound where one is not there, or is another organization's."""
     found = Unit.objects.filter(organization=organization).in_bulk(list(ids))
     for unit_id in ids:
         if unit_id not in found:
             raise NotFound(f"There is no unit {unit_id} in {organization}.")
-    return [found[unit_id] for unit_id in dict.fromkeys(ids)]
+    return [found[unit_id] for unit_id in ids]
 
 
 def _with_id(units: "QuerySet[Unit]", text: str) -> list[Unit]:

@@ -33,7 +33,7 @@ def create_unit(*, organization: Organization, kind: str, name: str, acting: str
     NotFound for a parent of another organization, Invalid for an archived or unfit one, Conflict for a name that the
     organization already has for that kind (archived units keep theirs). Locks the organization's row.
     """
-    above = _locked(organization, *parents)
+    above = list(dict.fromkeys(_locked(organization, *parents)))
     if kind not in UnitKind.values:
         raise Invalid(f"{kind!r} is no kind of unit: choose one of {', '.join(UnitKind.values)}.", param="kind")
     name = _unit_name(name, kind)
