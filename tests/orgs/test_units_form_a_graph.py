@@ -2,7 +2,7 @@ import pytest
 
 from apps.audit.models import AuditRecord
 from apps.orgs import units
-from apps.orgs.models import Unit, UnitEdge
+from apps.orgs.models import Unit, UnitEdge, UnitKind
 from spendra.kernel.errors import Conflict, Invalid, NotFound
 from tests.databases import Database
 from tests.orgs.building import ACTING, make_organization, make_unit
@@ -55,27 +55,26 @@ def test_a_circle_is_refused_at_any_length(database: Database) -> None:
     assert parents_of(chain[5]) == {"t4"}
 
 
-@pytest.mark.parametrize("kind", ["branch", "team", "project", "employee"])
-def test_places_and_employees_belong_to_places_only(database: Database, kind: str) -> None:
+def test_places_and_employees_belong_to_places_only(database: Database) -> None:
     acme = make_organization()
     agent = make_unit(acme, "bot")
-    with pytest.raises(Invalid, match="belong to branches, teams and projects only"):
-        make_unit(acme, "x", kind=kind, parents=[agent])
+    for kind in ("branch", "team", "project", "employee"):
+        with pytest.raises(Invalid, match="belong to branches, teams and projects only"):
+            make_unit(acme, "x", kind=kind, parents=[agent])
 
 
-@pytest.mark.parametrize("kind", ["agent", "subagent", "automation"])
-@pytest.mark.parametrize("parent_kind", ["branch", "project", "employee", "agent", "subagent", "automation"])
-def test_agents_belong_to_anything(database: Database, kind: str, parent_kind: str) -> None:
+def test_agents_belong_to_anything(database: Database) -> None:
     acme = make_organization()
-    unit = make_unit(acme, "x", kind=kind, parents=[make_unit(acme, "above", kind=parent_kind)])
-    assert parents_of(unit) == {"above"}
+    everything = [make_unit(acme, f"the {kind}", kind=kind) for kind in UnitKind.values]
+    for kind in ("agent", "subagent", "automation"):
+        assert len(parents_of(make_unit(acme, "x", kind=kind, parents=everything))) == len(everything)
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\0", "\ud800", "x" * 201, "team:Data", str(Unit().id)])
-def test_a_name_that_cannot_be_is_refused(database: Database, name: str) -> None:
+def test_a_name_that_cannot_be_is_refused(database: Database) -> None:
     acme = make_organization()
-    with pytest.raises(Invalid):
-        make_unit(acme, name)
+    for name in ("", " ", "a\nb", "a\0", "\ud800", "x" * 201, "team:Data", str(acme.id)):
+        with pytest.raises(Invalid):
+            make_unit(acme, name)
 
 
 def test_a_name_is_taken_once_a_kind(database: Database) -> None:
