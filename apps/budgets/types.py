@@ -82,7 +82,7 @@ class PeriodKey:
 
 
 class OpenPeriod(TypedDict):
-    id: int
+    id: int | None  # None: there is no such budget any more
     starts_at: str
     ends_at: str
     is_seeding: bool

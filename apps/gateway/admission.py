@@ -15,7 +15,7 @@ from apps.gateway.routing import Route, Window, check_key, find_route
 from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
 from apps.gateway.rules_loading import EVERYBODY
 from apps.gateway.rules_store import RulesStore
-from apps.gateway.windows import PeriodBook
+from apps.gateway.windows import PeriodBook, RulesMoved
 from apps.keys.format import parse, secret_hash
 from spendra.kernel.errors import Busy, KeyRejected, Refused
 from spendra.kernel.ids import uuid7
@@ -86,7 +86,12 @@ class Admission:
             route = await self._route(attempt)
             estimate = estimate_of(route, request, attempt.exact_input)
             _check_key_limit(route, estimate)
-            window = await self._periods.window(route, self._store.now())
+            try:
+                window = await self._periods.window(route, self._store.now())
+            except RulesMoved:
+                attempt.count_stale()
+                await self._store.refresh(route.rules, route.catalog)
+                continue
             reservation = self._reservation(route, window, estimate, attempt)
             verdict = await self._booking.reserve(reservation)
             if verdict["verdict"] == "granted":

@@ -37,13 +37,16 @@ class RulesStore:
         self._organizations: dict[UUID, OrganizationRules] = {}
         self._owner_of_key: dict[str, UUID] = {}
         self._clock_ahead = timedelta()
+        self._last_answer = datetime.fromtimestamp(0, UTC)
 
     def now(self) -> datetime:
-        """The database's time, as last learned from one of its answers."""
-        return datetime.now(UTC) + self._clock_ahead
+        """The database's time, a little late at most: never before its last answer, so that a reserve which was just
+        past the end of a period is not decided in that period again."""
+        return max(datetime.now(UTC) + self._clock_ahead, self._last_answer)
 
     def learn_time(self, database_now: str) -> None:
-        self._clock_ahead = datetime.fromisoformat(database_now) - datetime.now(UTC)
+        self._last_answer = datetime.fromisoformat(database_now)
+        self._clock_ahead = self._last_answer - datetime.now(UTC)
 
     async def find(self, key_id: str) -> tuple[OrganizationRules, CatalogRules, KeyRule] | None:
         """The key and the rules it stands in, asked of Postgres where memory does not know it. None: no such key."""

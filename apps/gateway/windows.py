@@ -14,6 +14,10 @@ from spendra.kernel.errors import Busy
 BudgetOfUnit = tuple[str, str | None]
 
 
+class RulesMoved(Exception):
+    """What the route was made from is not so any more."""
+
+
 class PeriodBook:
     """Periods never move, so what was learned of one holds until it ends, whatever the rules do."""
 
@@ -22,7 +26,8 @@ class PeriodBook:
         self._current: dict[BudgetOfUnit, tuple[int, datetime, datetime]] = {}
 
     async def window(self, route: Route, at: datetime) -> Window:
-        """The periods of the route that hold `at`. Busy where they can't be opened just now."""
+        """The periods of the route that hold `at`. Busy where they can't be opened just now, RulesMoved where a budget
+        of the route exists no more."""
         if route.window is not None and at < route.window.until:
             return route.window
         missing = [applied for applied in _in_force(route, at) if self._period(applied, at) is None]
@@ -59,16 +64,6 @@ class PeriodBook:
 
     async def _open(self, route: Route, missing: list[AppliedBudget], at: datetime) -> None:
         wanted = {applied: _bounds(route, applied, at) for applied in missing}
-        await self._adopt(route, wanted, at)
-        # After a change of zone or week start, a label of today's may name a window that has ended already: then the
-        # next one begins where that ended.
-        late = {applied: known for applied in missing if (known := self._current[_name(applied)])[2] <= at}
-        if late:
-            following = {a: _bounds(route, a, wanted[a].ends_at) for a in late}
-            following = {a: PeriodWindow(w.label, late[a][2], w.ends_at) for a, w in following.items()}
-            await self._adopt(route, following, at)
-
-    async def _adopt(self, route: Route, wanted: dict[AppliedBudget, PeriodWindow], at: datetime) -> None:
         keys = [
             PeriodKey(
                 budget_id=str(applied.budget.id),
@@ -87,6 +82,8 @@ class PeriodBook:
         except psycopg.Error as error:
             raise Busy("the database does not answer; try again") from error
         for applied, period in zip(wanted, opened, strict=True):
+            if period["id"] is None:
+                raise RulesMoved
             starts_at, ends_at = (datetime.fromisoformat(period[edge]) for edge in ("starts_at", "ends_at"))
             self._current[_name(applied)] = (period["id"], starts_at, ends_at)
 
