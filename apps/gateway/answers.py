@@ -79,15 +79,17 @@ def read_plain(body: bytes) -> Answer:
 def read_payload(raw: bytes) -> Json | None:
     """The JSON object in `raw`, or None. A cost that a provider reports never passes through a float."""
     try:
-        payload = orjson.loads(raw)
-        if not isinstance(payload, dict):
-            return None
-        usage = payload.get("usage")
-        if isinstance(usage, dict) and "cost" in usage:
+        payload: object = orjson.loads(raw)
+        if isinstance(payload, dict) and _states_cost(payload):
             payload = json.loads(raw, parse_float=Decimal)
     except (ValueError, ArithmeticError, RecursionError):
         return None
-    return payload
+    return payload if isinstance(payload, dict) else None
+
+
+def _states_cost(payload: Json) -> bool:
+    usage = payload.get("usage")
+    return isinstance(usage, dict) and "cost" in usage
 
 
 def is_usage_only(payload: Json) -> bool:

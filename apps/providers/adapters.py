@@ -68,13 +68,13 @@ def read_usage(usage: Json | None, *, service_tier: str | None, facts: RequestFa
         return None
     prompt, completion, total, cached, written, audio, image, reasoning, audio_out, image_out = counts
     text = prompt - cached - written - audio - image
-    cached += min(text, 0)
+    overlap = max(-text, 0)
     text_out = max(completion, total - prompt) - reasoning - audio_out - image_out
-    if cached < 0 or text_out < 0:
+    if overlap > min(cached, audio) or text_out < 0:
         return None
     return Usage(
         input=max(text, 0),
-        cached_input=cached,
+        cached_input=cached - overlap,
         cache_write_5m=written,
         audio_input=audio,
         image_input=image,

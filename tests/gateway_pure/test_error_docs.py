@@ -1,0 +1,43 @@
+"""docs/errors.md lists exactly the errors there are, with the status that the gateway gives."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from apps.gateway.errors import STATUSES, answer, answer_unexpected
+from spendra.kernel.errors import SpendraError
+
+ROW = re.compile(r"^\| `(\w+)` \| (\d{3}) \|.*\| (no|yes|soon) \|$", re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs" / "errors.md"
+
+
+def concrete_errors(kind: type[SpendraError] = SpendraError) -> Iterator[type[SpendraError]]:
+    """Of the kernel; a class with subclasses counts where it is raised itself."""
+    for child in kind.__subclasses__():
+        if child.__module__ == SpendraError.__module__:
+            if not child.__subclasses__() or child.__name__ == "Invalid":
+                yield child
+            yield from concrete_errors(child)
+
+
+def documented() -> dict[str, tuple[int, str]]:
+    rows = ROW.findall(DOCS.read_text())
+    assert len(rows) == len({code for code, _, _ in rows})
+    return {code: (int(status), retry) for code, status, retry in rows}
+
+
+def retry_said(headers: list[tuple[bytes, bytes]]) -> str:
+    names = {name for name, _ in headers}
+    if b"x-should-retry" in names:
+        return "no"
+    return "soon" if b"retry-after" in names else "yes"
+
+
+def test_every_error_is_documented_as_the_gateway_answers_it() -> None:
+    answered = {kind.code: answer(kind("Message."), "r") for kind in concrete_errors()}
+    answered["internal_error"] = answer_unexpected("r")
+    assert documented() == {code: (status, retry_said(headers)) for code, (status, headers, _) in answered.items()}
+
+
+def test_every_error_has_a_status_of_its_own() -> None:
+    assert set(concrete_errors()) <= STATUSES.keys()
