@@ -1,21 +1,22 @@
 """The load client: keep-alive connections that each send the same request again as soon as the answer is whole.
 
-`python -m bench.load URL --connections 32 --seconds 5 …` prints one JSON object. Raw asyncio on uvloop, so that the
-client costs a few hundredths of a millisecond a request and the target gets the rest of the machine.
+`python -m bench.load URL --body … --connections 32 --watch NAME=PID` prints one JSON object. Raw asyncio on uvloop, so
+that the client costs a few hundredths of a millisecond a request and leaves the machine to the target. It also reads the
+CPU time of the watched processes at both ends of the measured window, so that both count the same requests.
 """
 
 import argparse
 import asyncio
-import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import uvloop
+
+from bench import processes
 
 
 @dataclass
@@ -24,61 +25,61 @@ class Measured:
 
     starts_at: float
     ends_at: float
+    answered: int = 0  # outside the window, too
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     broken: int = 0
 
     def record(self, *, began_at: float, ended_at: float, status: int) -> None:
-        if self.starts_at <= began_at and ended_at <= self.ends_at:
+        self.answered += 1
+        if self.starts_at <= ended_at <= self.ends_at:
             self.latencies.append(ended_at - began_at)
             self.statuses[status] += 1
 
 
 class LoadConnection(asyncio.Protocol):
-    """Sends a request, reads one whole answer, sends the next."""
+    """Sends its request, reads one whole answer, sends it again."""
 
-    def __init__(self, requests: Iterator[bytes], measured: Measured, done: "asyncio.Future[None]") -> None:
-        self.requests, self.measured, self.done = requests, measured, done
-        self.received = bytearray()
-        self.scanned = 0
-        self.began_at = 0.0
+    def __init__(self, request: bytes, measured: Measured, done: "asyncio.Future[None]") -> None:
+        self._request, self._measured, self._done = request, measured, done
+        self._received = bytearray()
+        self._began_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport is no instance of it
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        self.received += data
-        if not self._is_whole():
+        self._received += data
+        if not _is_whole(self._received):
             return
         now = time.perf_counter()
-        status = int(self.received[9:12])
-        self.measured.record(began_at=self.began_at, ended_at=now, status=status)
-        self.received.clear()
-        if now >= self.measured.ends_at:
-            self.transport.close()
+        self._measured.record(began_at=self._began_at, ended_at=now, status=int(self._received[9:12]))
+        self._received.clear()
+        if now >= self._measured.ends_at:
+            self._transport.close()
         else:
             self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if time.perf_counter() < self.measured.ends_at:
-            self.measured.broken += 1
-        if not self.done.done():
-            self.done.set_result(None)
+        if time.perf_counter() < self._measured.ends_at:
+            self._measured.broken += 1
+        self._done.set_result(None)
 
     def _send(self) -> None:
-        self.began_at = time.perf_counter()
-        self.transport.write(next(self.requests))
+        self._began_at = time.perf_counter()
+        self._transport.write(self._request)
 
-    def _is_whole(self) -> bool:
-        head_end = self.received.find(b"\r\n\r\n")
-        if head_end < 0:
-            return False
-        head = bytes(self.received[:head_end]).lower()
-        start = head.find(b"\r\ncontent-length:")
-        if start < 0:  # chunked
-            return self.received.endswith(b"\r\n0\r\n\r\n")
-        return len(self.received) >= head_end + 4 + int(head[start + 17 :].split(b"\r\n", 1)[0])
+
+def _is_whole(received: bytearray) -> bool:
+    head_end = received.find(b"\r\n\r\n")
+    if head_end < 0:
+        return False
+    head = bytes(received[:head_end]).lower()
+    start = head.find(b"\r\ncontent-length:")
+    if start < 0:  # chunked
+        return received.endswith(b"\r\n0\r\n\r\n")
+    return len(received) >= head_end + 4 + int(head[start + 17 :].split(b"\r\n", 1)[0])
 
 
 def render_request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
@@ -89,41 +90,47 @@ def render_request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def drive(url: str, requests: list[bytes], *, connections: int, warmup: float, seconds: float) -> Measured:
+async def drive(url: str, requests: list[bytes], asked: argparse.Namespace) -> dict[str, Any]:
     """Each connection keeps to one of `requests`, dealt out in turn: one request a key spreads the load over keys."""
     loop = asyncio.get_running_loop()
     now = time.perf_counter()
-    measured = Measured(starts_at=now + warmup, ends_at=now + warmup + seconds)
+    measured = Measured(starts_at=now + asked.warmup, ends_at=now + asked.warmup + asked.seconds)
+    cpu: dict[str, list[float]] = {name: [] for name, _ in asked.watch}
+    for moment in (asked.warmup, asked.warmup + asked.seconds):
+        loop.call_later(moment, _note_cpu, cpu, asked.watch)
+    ends = [loop.create_future() for _ in range(asked.connections)]
     parts = urlsplit(url)
-    ends: list[asyncio.Future[None]] = []
-    for request, _ in zip(itertools.cycle(requests), range(connections), strict=False):
-        done: asyncio.Future[None] = loop.create_future()
-        ends.append(done)
-        await loop.create_connection(
-            lambda request=request, done=done: LoadConnection(itertools.repeat(request), measured, done),
-            parts.hostname,
-            parts.port,
-        )
+    for number, done in enumerate(ends):
+        connection = LoadConnection(requests[number % len(requests)], measured, done)
+        await loop.create_connection(lambda connection=connection: connection, parts.hostname, parts.port)
     await asyncio.gather(*ends)
-    return measured
+    return {**summarize(measured), "cpu_seconds": {name: round(end - start, 3) for name, (start, end) in cpu.items()}}
+
+
+def _note_cpu(cpu: dict[str, list[float]], watched: list[tuple[str, int]]) -> None:
+    for name, pid in watched:
+        cpu[name].append(processes.cpu_seconds(pid))
+
+
+def summarize(measured: Measured) -> dict[str, Any]:
+    ordered = sorted(measured.latencies)
+    return {
+        "answered": measured.answered,
+        "requests": len(ordered),
+        "requests_per_second": len(ordered) / (measured.ends_at - measured.starts_at),
+        "p50_ms": percentile(ordered, 0.50) * 1000,
+        "p99_ms": percentile(ordered, 0.99) * 1000,
+        "failed": sum(count for status, count in measured.statuses.items() if status != 200) + measured.broken,
+    }
 
 
 def percentile(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
 
 
-def summarize(measured: Measured) -> dict[str, object]:
-    ordered = sorted(measured.latencies)
-    if not ordered:
-        return {"requests": 0, "statuses": {}, "broken": measured.broken}
-    return {
-        "requests": len(ordered),
-        "requests_per_second": round(len(ordered) / (measured.ends_at - measured.starts_at), 1),
-        "p50_ms": round(percentile(ordered, 0.50) * 1000, 3),
-        "p99_ms": round(percentile(ordered, 0.99) * 1000, 3),
-        "statuses": {str(status): count for status, count in sorted(measured.statuses.items())},
-        "broken": measured.broken,
-    }
+def watched(text: str) -> tuple[str, int]:
+    name, _, pid = text.partition("=")
+    return name, int(pid)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -131,7 +138,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("url")
     parser.add_argument("--body", required=True)
     parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE")
-    parser.add_argument("--key", action="append", default=[], help="one Authorization a connection, dealt out in turn")
+    parser.add_argument("--key", action="append", default=[], help="a Bearer credential, dealt out in turn")
+    parser.add_argument("--watch", action="append", default=[], type=watched, metavar="NAME=PID")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--warmup", type=float, default=1.0)
     parser.add_argument("--seconds", type=float, default=5.0)
@@ -140,15 +148,12 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     asked = parse_arguments()
-    headers = dict(header.split(":", 1) for header in asked.header)
+    headers = {name: value.strip() for name, _, value in (header.partition(":") for header in asked.header)}
     requests = [
         render_request(asked.url, asked.body.encode(), {**headers, "authorization": f"Bearer {key}"})
         for key in asked.key or ["sk-canned"]
     ]
-    measured = uvloop.run(
-        drive(asked.url, requests, connections=asked.connections, warmup=asked.warmup, seconds=asked.seconds)
-    )
-    print(json.dumps(summarize(measured)))
+    print(json.dumps(uvloop.run(drive(asked.url, requests, asked))))
 
 
 if __name__ == "__main__":

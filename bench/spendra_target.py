@@ -1,0 +1,86 @@
+"""Spendra as a target: one gateway as `manage.py gateway` starts it, on an embedded Postgres with durable commits."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import processes
+from bench.targets import ROOT, Target
+from spendra.development.embedded_postgres import EmbeddedPostgres
+from spendra.development.embedded_postgres.ports import free_port
+
+# `durable` keeps fsync, synchronous_commit and full_page_writes on. The log may grow so far that a run of minutes is not
+# the run in which a checkpoint happens to fall.
+POSTGRES_SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", "shared_buffers": "512MB"}
+
+
+@dataclass(frozen=True)
+class Database:
+    url: str
+    postgres_pid: int
+
+    def manage(self, *arguments: str) -> str:
+        return run([sys.executable, "manage.py", *arguments], self.url)
+
+
+def environment(database_url: str, upstream: str = "") -> dict[str, str]:
+    variables = {"DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "spendra.settings.gateway"}
+    if upstream:
+        variables |= {"OPENAI_BASE_URL": f"{upstream}/v1", "OPENAI_API_KEY": "sk-canned"}
+    return processes.clean_environment(**variables)
+
+
+def run(command: list[str], database_url: str) -> str:
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment(database_url), stdout=subprocess.PIPE, text=True, check=True
+    )
+    return ran.stdout
+
+
+@contextmanager
+def durable_postgres(folder: Path, *, settings: dict[str, str] | None = None) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(folder, settings=POSTGRES_SETTINGS | (settings or {})) as server:
+        yield server
+
+
+@contextmanager
+def fresh_database(bench_folder: Path) -> Iterator[Database]:
+    """A migrated database that no earlier run has touched."""
+    folder = bench_folder / "postgres"
+    shutil.rmtree(folder, ignore_errors=True)
+    with durable_postgres(folder) as server:
+        assert server.pid is not None
+        database = Database(server.start(), server.pid)
+        database.manage("migrate", "--verbosity", "0")
+        yield database
+
+
+def populate(database: Database) -> dict[str, list[str]]:
+    keys: dict[str, list[str]] = json.loads(run([sys.executable, "-m", "bench.populate"], database.url))
+    return keys
+
+
+@contextmanager
+def gateway(bench_folder: Path, database: Database, upstream: str, *, count: int = 1) -> Iterator[Target]:
+    """The command of the documentation; the keys are still to be given to the target."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, "manage.py", "gateway", "--port", url.rpartition(":")[2], "--processes", str(count)]
+    with processes.running(
+        command,
+        log=bench_folder / f"gateway-{count}.log",
+        ready_url=f"{url}/health",
+        environment=environment(database.url, upstream),
+        folder=ROOT,
+    ) as process:
+        yield Target(
+            name="Spendra",
+            url=f"{url}/v1/chat/completions",
+            pid=process.pid,
+            postgres_pid=database.postgres_pid,
+            database_url=database.url,
+        )
