@@ -185,8 +185,8 @@ def test_each_entry_says_what_it_was_for(till: Till) -> None:
     ending = money.an_ending(request, model="gpt-test-2025")
     money.end(till.connection, ending)
     row = till.connection.execute(
-        "SELECT e.id::text, e.spend_event_id::text, e.reservation_id::text, e.model, e.period_ids, e.scope_ids::text[], "
-        "e.occurred_at = r.reserved_at, s.usage, s.cost_nanos, o.payload ->> 'amount_nanos' "
+        "SELECT e.id::text, e.spend_event_id::text, e.reservation_id::text, e.model, e.period_ids, "
+        "e.scope_ids::text[], e.occurred_at = r.reserved_at, s.usage, s.cost_nanos, o.payload ->> 'amount_nanos' "
         "FROM ledger_ledgerentry e JOIN budgets_reservation r ON r.id = e.reservation_id "
         "JOIN ledger_spendevent s ON s.id = e.spend_event_id JOIN outbox_outboxmessage o ON o.id = e.id"
     ).fetchall()

@@ -1,0 +1,46 @@
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.audit.recording import record
+from apps.budgets.expiring import settle
+from apps.budgets.models import Reservation, ReservationState
+from apps.budgets.retrying import again
+from apps.orgs.models import Organization
+from spendra.kernel.errors import Conflict, NotFound
+
+
+def end_by_hand(reservation_id: UUID, *, organization: Organization, acting: str, reason: str) -> Reservation:
+    """Ends an open reservation at once, booked at its amount as `estimated`; a settle that comes later corrects it.
+
+    NotFound where it is not the organization's, Conflict where it has ended already. Locks the reservation, then its
+    periods, then writes the audit record: one short transaction, its own, tried again over deadlocks.
+    """
+    return again(partial(_end, reservation_id, organization, acting, reason))
+
+
+@transaction.atomic(durable=True)
+def _end(reservation_id: UUID, organization: Organization, acting: str, reason: str) -> Reservation:
+    _find(reservation_id, organization)
+    [outcome] = settle([{"id": str(reservation_id), "kind": "expire", "by_hand": True}])
+    if outcome["outcome"] != ReservationState.EXPIRED:
+        raise Conflict("This reservation has ended already.")
+    ended = _find(reservation_id, organization)
+    record(
+        organization_id=organization.id,
+        actor=acting,
+        action="budgets.end_reservation",
+        object_kind="reservation",
+        object_id=ended.id,
+        after={"booked_nanos": str(ended.booked_nanos), "end_cause": ended.end_cause},
+        reason=reason,
+    )
+    return ended
+
+
+def _find(reservation_id: UUID, organization: Organization) -> Reservation:
+    found = Reservation.objects.filter(id=reservation_id, organization_id=organization.id).first()
+    if found is None:
+        raise NotFound(f"There is no reservation {reservation_id} in {organization}.")
+    return found

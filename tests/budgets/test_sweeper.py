@@ -1,0 +1,112 @@
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from apps.audit.models import AuditRecord
+from apps.budgets import ending, expiring
+from apps.budgets.models import GatewayProcess, SettleQuarantine
+from apps.orgs.models import Organization
+from spendra.kernel.errors import Conflict, NotFound
+from tests.budgets import money
+from tests.databases import Database
+
+DEAD = str(UUID(int=8))
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def connection(database: Database) -> Connection:
+    connection = database.connect()
+    money.beat(connection)
+    return connection
+
+
+@pytest.fixture
+def acme(connection: Connection) -> Organization:
+    return money.make_organization()
+
+
+def reserved(connection: Connection, acme: Organization, periods: list[int], **fields: Any) -> dict[str, Any]:
+    request = money.a_request(acme, money.tokens_of(connection, acme), periods, **fields)
+    assert money.verdict(connection, request) == "granted"
+    return request
+
+
+def states(connection: Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT id::text, state FROM budgets_reservation").fetchall())
+
+
+def test_a_sweep_expires_what_is_dead_or_over_and_leaves_what_lives(connection: Connection, acme: Organization) -> None:
+    period = money.open_period(connection, money.make_budget(acme, 1000))
+    money.beat(connection, DEAD, seconds_ago=31)
+    living = reserved(connection, acme, [period])
+    never_seen = reserved(connection, acme, [period], process_id=str(UUID(int=9)))
+    dead = reserved(connection, acme, [period], process_id=DEAD)
+    over = reserved(connection, acme, [period], lifetime_seconds=0)
+    assert expiring.sweep() == 3
+    assert states(connection) == {
+        living["id"]: "open", never_seen["id"]: "expired", dead["id"]: "expired", over["id"]: "expired",
+    }  # fmt: skip
+    assert money.counters(connection, period) == (300, 100)
+    assert expiring.sweep() == 0
+
+
+def test_more_than_a_batch_is_swept_at_once(connection: Connection, acme: Organization) -> None:
+    period = money.open_period(connection, money.make_budget(acme, 10**9))
+    tokens = money.tokens_of(connection, acme)
+    requests = [money.a_request(acme, tokens, [period], process_id=DEAD) for _ in range(600)]
+    for first in range(0, 600, 256):
+        money.reserve(connection, *requests[first : first + 256])
+    assert expiring.sweep() == 600
+    assert money.counters(connection, period) == (60_000, 0)
+
+
+def test_one_reservation_that_cannot_end_does_not_keep_the_others(connection: Connection, acme: Organization) -> None:
+    period = money.open_period(connection, money.make_budget(acme, 1000))
+    fine = [reserved(connection, acme, [period], process_id=DEAD) for _ in range(3)]
+    broken = reserved(connection, acme, [period], process_id=DEAD)
+    connection.execute("UPDATE budgets_reservation SET period_ids = '{999999}' WHERE id = %s", (broken["id"],))
+    assert expiring.sweep() == 3
+    assert states(connection) == {**{request["id"]: "expired" for request in fine}, broken["id"]: "open"}
+    assert [str(row.reservation_id) for row in SettleQuarantine.objects.all()] == [broken["id"]]
+    assert expiring.sweep() == 0
+    assert SettleQuarantine.objects.count() == 1
+
+
+def test_a_settle_in_quarantine_does_not_keep_its_reservation_from_expiring(
+    connection: Connection, acme: Organization
+) -> None:
+    request = reserved(connection, acme, [], process_id=DEAD)
+    SettleQuarantine.objects.create(
+        reservation_id=request["id"], payload="what the gateway sent", error="", created_at=money.now_of(connection)
+    )
+    assert expiring.sweep() == 1
+
+
+def test_processes_long_dead_are_forgotten(connection: Connection, acme: Organization) -> None:
+    money.beat(connection, DEAD, seconds_ago=2 * 86_400)
+    reserved(connection, acme, [], process_id=DEAD)
+    expiring.sweep()
+    assert set(map(str, GatewayProcess.objects.values_list("id", flat=True))) == {money.PROCESS}
+
+
+def test_a_person_ends_a_living_reservation_and_the_audit_says_so(connection: Connection, acme: Organization) -> None:
+    request = reserved(connection, acme, [])
+    ended = ending.end_by_hand(UUID(request["id"]), organization=acme, acting="ann@example.com", reason="stuck")
+    assert (ended.state, ended.end_cause, ended.booked_nanos) == ("expired", "by_hand", 100)
+    [record] = AuditRecord.objects.filter(action="budgets.end_reservation")
+    assert (record.object_id, record.actor, record.reason) == (request["id"], "ann@example.com", "stuck")
+    with pytest.raises(Conflict):
+        ending.end_by_hand(UUID(request["id"]), organization=acme, acting="ann@example.com", reason="again")
+    assert AuditRecord.objects.filter(object_id=request["id"]).count() == 1
+
+
+def test_another_organizations_reservation_is_not_found(connection: Connection, acme: Organization) -> None:
+    request = reserved(connection, acme, [])
+    with pytest.raises(NotFound):
+        ending.end_by_hand(
+            UUID(request["id"]), organization=money.make_organization("other"), acting="bob@example.com", reason=""
+        )
+    assert states(connection) == {request["id"]: "open"}
