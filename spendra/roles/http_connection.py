@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
 
 from spendra.roles.http_head import Head, HeadRefused, check_first_line, parse_head
-from spendra.roles.http_request import Request, render_head
+from spendra.roles.http_request import FRAMING_HEADERS, Request, render_head
+from spendra.roles.lifecycle import AsgiApplication
 
 if TYPE_CHECKING:
     from spendra.roles.http_server import Server
@@ -57,8 +58,9 @@ class State(enum.Enum):
 class Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: "Server", application: AsgiApplication) -> None:
         self.server = server
+        self.application = application
         self.limits = server.limits
         self.state = State.HEAD
         self.deadline = server.now + self.limits.head_seconds
@@ -234,8 +236,9 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, status: int, code: str, message: str) -> None:
         _, headers, body = self.server.early_answer(code, message)
+        ours = [header for header in headers if header[0].lower() not in FRAMING_HEADERS]
         framing = b"content-length: %d\r\nconnection: close\r\n" % len(body)
-        self.transport.write(render_head(status, headers, framing) + body)
+        self.transport.write(render_head(status, ours, framing) + body)
         self.state = State.LEAVING
         self.deadline = self.server.now + _LINGER_SECONDS
         self._unread, self._body = b"", []

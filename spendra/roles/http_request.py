@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_OURS = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+FRAMING_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 
 
 def render_head(status: int, headers: Iterable[tuple[bytes, bytes]], framing: bytes) -> bytes:
@@ -121,7 +121,7 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
             self._missing = int(value)
         elif name == b"connection" and b"close" in value.lower():
             self._keep = False
-        return name in _OURS
+        return name in FRAMING_HEADERS
 
     def _framing(self) -> bytes:
         if self._missing is not None:

@@ -8,9 +8,9 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import uvloop
 from twisted.internet import asyncioreactor
@@ -25,7 +25,7 @@ from twisted.logger import STDLibLogObserver, globalLogBeginner  # noqa: E402
 
 from spendra.roles.http_connection import Connection, EarlyAnswer, Limits  # noqa: E402
 from spendra.roles.http_request import Request  # noqa: E402
-from spendra.roles.lifecycle import Application, Message, Scope  # noqa: E402
+from spendra.roles.lifecycle import AsgiApplication, Lifecycle, Message, Scope  # noqa: E402
 
 reactor: Any = twisted_reactor  # its type knows only the interface that all reactors share
 logger = logging.getLogger(__name__)
@@ -34,25 +34,32 @@ _TICK_SECONDS = 0.5
 _BACKLOG = 1024
 
 
-class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
-    application: Application
+class Site(NamedTuple):
+    """A bound socket and what answers there."""
 
+    listener: socket.socket
+    application: AsgiApplication
+
+
+class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
     def __init__(
         self,
-        application: Application,
+        lifecycles: Sequence[Lifecycle],
         *,
-        listener: socket.socket,
+        sites: Sequence[Site],
         limits: Limits,
         early_answer: EarlyAnswer,
         drain_seconds: float,
     ) -> None:
-        super().__init__(application, endpoints=[listener])
-        self.listener = listener
+        super().__init__(sites[0].application, endpoints=[site.listener for site in sites])
+        self.lifecycles = lifecycles
+        self.sites = sites
         self.limits = limits
         self.early_answer = early_answer
         self.drain_seconds = drain_seconds
         self.connections: dict[Request, dict[str, object]] = {}
         self.open_connections: set[Connection] = set()
+        self._acceptors: list[asyncio.AbstractServer] = []
         self.is_draining = False
         self._stop_requested = asyncio.Event()
         self._something_ended = asyncio.Event()
@@ -78,7 +85,7 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
 
     async def _serve(self) -> int:
         try:
-            if await self._finished_before_stop(self.application.startup()):
+            if await self._finished_before_stop(self._start()):
                 await self._listen()
                 await self._stop_requested.wait()
                 return await self._drain()
@@ -88,6 +95,10 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
             return 1
         finally:
             reactor.stop()
+
+    async def _start(self) -> None:
+        for lifecycle in self.lifecycles:
+            await lifecycle.startup()
 
     async def _finished_before_stop(self, work: Coroutine[Any, Any, None]) -> bool:
         task = self.loop.create_task(work)
@@ -102,7 +113,10 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
         return False
 
     async def _listen(self) -> None:
-        self._acceptor = await self.loop.create_server(lambda: Connection(self), sock=self.listener, backlog=_BACKLOG)
+        for site in self.sites:
+            make = partial(Connection, self, site.application)
+            self._acceptors.append(await self.loop.create_server(make, sock=site.listener, backlog=_BACKLOG))
+            logger.info("Listening on %s:%s", *site.listener.getsockname()[:2])
         self._tick()
 
     def _tick(self) -> None:
@@ -114,13 +128,15 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
 
     async def _drain(self) -> int:
         self.is_draining = True
-        self._acceptor.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         logger.info("Draining %d running requests", len(self.connections))
         deadline = self.loop.time() + self.drain_seconds
         was_cut = await self._drain_requests()
         try:
             async with asyncio.timeout_at(deadline):
-                await self.application.shutdown()
+                for lifecycle in reversed(self.lifecycles):
+                    await lifecycle.shutdown()
         except TimeoutError:
             logger.error("The application did not finish within %s seconds", self.drain_seconds)
             return 1
@@ -130,7 +146,8 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
         try:
             # The last fifth of the time is for settling what was cut.
             async with asyncio.timeout(self.drain_seconds * 0.8):
-                await self.application.drain()
+                for lifecycle in self.lifecycles:
+                    await lifecycle.drain()
                 while self.connections or not all(connection.is_idle for connection in self.open_connections):
                     await self._next_end()
                 for connection in list(self.open_connections):
@@ -164,7 +181,7 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
 
     async def _run_application(self, protocol: Request, scope: Scope) -> None:
         try:
-            await self.application(scope, protocol.receive, partial(self.handle_reply, protocol))
+            await protocol.channel.application(scope, protocol.receive, partial(self.handle_reply, protocol))
         except Exception:
             logger.exception("The application failed")
         finally:

@@ -7,13 +7,19 @@ import asyncio
 import json
 import logging
 import os
-import socket
 import sys
 from pathlib import Path
 
+from prometheus_client import Counter, Gauge, Histogram
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from spendra.roles.http_server import Limits, Server
+from spendra.roles import listening, parent
+from spendra.roles.endpoints import Metrics, Routed
+from spendra.roles.http_connection import Limits
+from spendra.roles.http_server import Server, Site
+from spendra.roles.metrics import Exposition, SharedExposition
+from spendra.roles.processes import Child, Supervisor
 
 
 def say(*words):
@@ -41,6 +47,19 @@ async def echo(scope, receive, send):
         "start": body[:100].decode("latin-1"),
     }
     await answer(send, json.dumps(report).encode(), headers=[(b"content-type", b"application/json")])
+
+
+COUNTED = Counter("test_requests", "Requests of the test application.", ["path"])
+STATE = Gauge("test_pid", "Which process this is.")
+SECONDS = Histogram("test_seconds", "Something observed.", buckets=(1, 2))
+
+
+async def counting(scope, receive, send):
+    await receive()
+    COUNTED.labels(scope["path"]).inc()
+    STATE.set(os.getpid())
+    SECONDS.observe(1.5)
+    await answer(send, str(os.getpid()).encode())
 
 
 async def slow(scope, receive, send):
@@ -131,15 +150,14 @@ def early_answer(code, message):
     return 400, [(b"content-type", b"application/json")], body
 
 
-def main(options):
-    logging.basicConfig(level=logging.INFO)
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    say("port", listener.getsockname()[1])
+def serve(listener, options):
     limits = Limits(**{"max_body_bytes": 1_000_000, "body_seconds": 30, **options.get("limits", {})})
+    folder = options.get("siblings")
+    exposition = SharedExposition(Path(folder), options["index"]) if folder else Exposition()
+    application = Served(options["application"], options.get("start_seconds", 0))
     server = Server(
-        Served(options["application"], options.get("start_seconds", 0)),
-        listener=listener,
+        [exposition, application],
+        sites=[Site(listener, Routed(application, {"/metrics": Metrics(exposition, "scrape-me")}))],
         limits=limits,
         early_answer=early_answer,
         drain_seconds=options.get("drain_seconds", 10),
@@ -147,5 +165,28 @@ def main(options):
     return server.run()
 
 
+def supervise(listener, options):
+    inherited = listener.fileno()
+    children = [
+        Child(
+            f"process {index}",
+            [sys.executable, __file__, json.dumps({**options, "index": index, "listener_fd": inherited})],
+            inherited=[inherited],
+        )
+        for index in range(options["processes"])
+    ]
+    return Supervisor(children, drain_seconds=options.get("drain_seconds", 10)).run()
+
+
+def main(options, parent_fd=None):
+    logging.basicConfig(level=logging.INFO)
+    if parent_fd is not None:
+        parent.watch(parent_fd, grace_seconds=5)
+        return serve(listening.inherit(options["listener_fd"]), options)
+    listener = listening.bind("127.0.0.1", 0)
+    say("port", listener.getsockname()[1])
+    return supervise(listener, options) if "processes" in options else serve(listener, options)
+
+
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    sys.exit(main(json.loads(sys.argv[1]), *(int(number) for number in sys.argv[3:])))

@@ -21,14 +21,21 @@ class Process:
         self.errors_path = errors_path
         self.errors_file = errors_path.open("w")
         self.child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.errors_file, text=True, cwd=ROOT, env=env
+            command,
+            stdout=subprocess.PIPE,
+            stderr=self.errors_file,
+            text=True,
+            cwd=ROOT,
+            env=env,
+            start_new_session=True,
         )
         self.lines = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
-        for line in self.child.stdout:
-            self.lines.put(line.strip())
+        with self.child.stdout as lines:
+            for line in lines:
+                self.lines.put(line.strip())
 
     @property
     def pid(self):
@@ -59,7 +66,6 @@ class Process:
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait(10)
-        self.child.stdout.close()
         self.errors_file.close()
 
 
