@@ -27,34 +27,34 @@ def splice(
         body = _ask_for_usage(body, request.data)
     if output_limit is not None and output_limit != request.output_limit:
         key = request.output_limit_key or output_limit_key
-        body = _set_member(body, request.data, key, str(output_limit))
+        body = _set_member(body, request.data, key, b"%d" % output_limit)
     return body
 
 
 def _ask_for_usage(body: bytes, data: Mapping[str, object]) -> bytes:
     options = data.get("stream_options")
     if not isinstance(options, dict):
-        return _set_member(body, data, "stream_options", '{"include_usage":true}')
-    text = body.decode()
-    start, end = _find(text, "stream_options")
-    changed = _set_member(text[start:end].encode(), options, "include_usage", "true")
-    return (text[:start] + changed.decode() + text[end:]).encode()
+        return _set_member(body, data, "stream_options", b'{"include_usage":true}')
+    start, end = _find(body, "stream_options")
+    return body[:start] + _set_member(body[start:end], options, "include_usage", b"true") + body[end:]
 
 
-def _set_member(body: bytes, data: Mapping[str, object], key: str, value: str) -> bytes:
+def _set_member(body: bytes, data: Mapping[str, object], key: str, value: bytes) -> bytes:
     """`body`, which reads as `data`, with the member `key` replaced or put first."""
-    if key not in data:
-        inside = body.index(b"{") + 1
-        member = f'"{key}":{value}{"," if data else ""}'
-        return body[:inside] + member.encode() + body[inside:]
-    text = body.decode()
-    start, end = _find(text, key)
-    return (text[:start] + value + text[end:]).encode()
+    if key in data:
+        start, end = _find(body, key)
+        return body[:start] + value + body[end:]
+    inside = body.index(b"{") + 1
+    member = b'"%b":%b%b' % (key.encode(), value, b"," if data else b"")
+    return body[:inside] + member + body[inside:]
 
 
-def _find(text: str, key: str) -> tuple[int, int]:
-    """Where the value of the outermost object's member `key` stands. The text was validated: it is there, once."""
-    return next((start, end) for name, start, end in _members(text) if name == key)
+def _find(body: bytes, key: str) -> tuple[int, int]:
+    """Where the value of the outermost object's member `key` stands. The body was validated: it is there, once.
+
+    Read as Latin-1, so that a character is a byte: what JSON is made of is ASCII, and so is `key`.
+    """
+    return next((start, end) for name, start, end in _members(body.decode("latin-1")) if name == key)
 
 
 def _members(text: str) -> Iterator[tuple[str, int, int]]:

@@ -70,15 +70,14 @@ def _check_repeated_keys(body: bytes, data: dict[str, object]) -> None:
     except TypeError:
         raise RequestMalformed(f"The body is nested deeper than {MAX_DEPTH} levels. Send a flatter one.") from None
     if not is_canonical:
-        json.loads(body, object_pairs_hook=_unrepeated)
+        json.loads(body, object_pairs_hook=_refuse_repeated)
 
 
-def _unrepeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
+def _refuse_repeated(pairs: list[tuple[str, object]]) -> None:
+    """Keeps nothing, so that the body does not stand in memory as a second tree."""
+    if len({key for key, _ in pairs}) < len(pairs):
         repeated = Counter(key for key, _ in pairs).most_common(1)[0][0][:100]
         raise RequestMalformed(f"The key {repeated!r} occurs twice in one object. Send it once.", param=repeated)
-    return members
 
 
 def strings(value: object) -> Iterator[str]:
