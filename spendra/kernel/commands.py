@@ -43,7 +43,7 @@ class JsonCommand(BaseCommand):
         except SpendraError as error:
             self._refuse(error.code, error.message, error.details, as_json=options["json"])
         except OperationalError as error:
-            message = f"the database did not answer: {str(error).strip()}"
+            message = f"the database did not answer: {' '.join(str(error).split())}"
             self._refuse("database_unavailable", message, {}, as_json=options["json"])
         else:
             self.stdout.write(json.dumps(result) if options["json"] else self.describe(result))
@@ -52,5 +52,7 @@ class JsonCommand(BaseCommand):
 
     def _refuse(self, code: str, message: str, details: Mapping[str, object], *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({"error": {"code": code, "message": message, "details": details}}, default=str))
+            self.stdout.write(
+                json.dumps({"error": {"code": code, "message": message, "details": details}}, default=str)
+            )
         raise CommandError(message)
