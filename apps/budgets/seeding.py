@@ -32,6 +32,8 @@ def open_current(budget_id: UUID) -> Period | None:
     if budget.applies_to_each or not _is_running(budget, now):
         return None
     [opened] = open_periods([period_key(budget, at=now)])
+    if opened["id"] is None:
+        return None
     if opened["is_seeding"]:
         seed(opened["id"])
     return Period.objects.get(id=opened["id"])
