@@ -78,8 +78,10 @@ def price_usage(prices: ModelPrices, usage: Usage) -> Cost:
 
 
 def _cost(steps: tuple[Rates, ...], usage: Usage) -> Cost:
-    input_total = usage.input_total
-    rates = next((step for step in reversed(steps) if step.over_tokens < input_total), steps[0])
+    rates = steps[0]
+    if len(steps) > 1:
+        input_total = usage.input_total
+        rates = next((step for step in reversed(steps) if step.over_tokens < input_total), rates)
     nanos = ceil_price(
         usage.input * rates.input
         + usage.cached_input * rates.cached_input
@@ -95,7 +97,14 @@ def _cost(steps: tuple[Rates, ...], usage: Usage) -> Cost:
         + usage.request * rates.request
         + usage.web_search * rates.web_search
     )
-    return Cost(nanos, is_estimated=any(getattr(usage, name) for name in rates.guessed))
+    return Cost(nanos, is_estimated=_counts_any(usage, rates.guessed))
+
+
+def _counts_any(usage: Usage, classes: frozenset[str]) -> bool:
+    for name in classes:  # noqa: SIM110 - any() with a generator costs as much as all of the arithmetic
+        if getattr(usage, name):
+            return True
+    return False
 
 
 def worst_case_nanos(

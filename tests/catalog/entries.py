@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime
 from functools import cache
 from uuid import UUID
 
-from apps.catalog import bundles, pricing
+from apps.catalog import bundles, pricing, queries
 from apps.catalog.bundles import EVER_SINCE, Bundle, BundleModel, DatedPrices, PriceLine
-from apps.catalog.types import CatalogEntry, ModelPrices, StoredVersion
+from apps.catalog.types import CatalogEntry, CatalogSnapshot, ModelPrices, StoredVersion
 from spendra.kernel.ids import uuid7
+from tests.databases import Database
 
 NOBODY = UUID(int=1)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -87,3 +88,8 @@ def bundle(*models: BundleModel, on: date = date(2027, 3, 1)) -> Bundle:
 
 def later(earlier: Bundle, *models: BundleModel, days: int = 30) -> Bundle:
     return replace(earlier, date=date.fromordinal(earlier.date.toordinal() + days), models=models)
+
+
+def snapshot(database: Database) -> CatalogSnapshot:
+    with database.connect() as connection, connection.cursor() as cursor:
+        return queries.load_snapshot(cursor)
