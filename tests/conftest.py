@@ -9,6 +9,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from spendra.development.embedded_postgres import EmbeddedPostgresError
 from tests import databases
 from tests.databases import Database
+from tests.session_server import SessionServer
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -16,7 +17,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if is_xdist_worker or config.option.collectonly or os.environ.get("DATABASE_URL"):
         return
     try:
-        server, os.environ["DATABASE_URL"] = databases.claim_server(config.rootpath / ".spendra" / "test-postgres")
+        server = SessionServer(config.rootpath)
+        os.environ["DATABASE_URL"] = server.start()
     except EmbeddedPostgresError as error:
         pytest.exit(str(error), returncode=1)
     config.add_cleanup(server.stop)

@@ -4,7 +4,6 @@ A test that is wrapped in a transaction would never fire the deferred triggers t
 the append-only tables refuse the TRUNCATE with which Django cleans up after the other kind.
 """
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -21,11 +20,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
-from spendra.development.embedded_postgres import EmbeddedPostgres
-
 ROOT = Path(__file__).resolve().parents[1]
-# CREATE DATABASE copies files fastest when the server need not log them.
-_SERVER_SETTINGS = {"wal_level": "minimal", "max_wal_senders": "0"}
 _ONE_AT_A_TIME = 7_001
 
 
@@ -47,35 +42,6 @@ class Database:
 
     def close(self) -> None:
         self._opened.close()
-
-
-def claim_server(folder: Path) -> tuple[EmbeddedPostgres, str]:
-    """A server that belongs to this session alone: sessions that run at once take one folder each, and come back to
-    the same ones, so that a template made earlier is found again."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    number = 1
-    while not _claim(folder / f"{number}.lock"):
-        number += 1
-    server = EmbeddedPostgres(folder / str(number), durable=False, settings=_SERVER_SETTINGS)
-    url = server.start()
-    _drop_databases_of_killed_sessions(url)
-    return server, url
-
-
-def _claim(path: Path) -> bool:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # stays open, and so locked, until this process ends
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return False
-    return True
-
-
-def _drop_databases_of_killed_sessions(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as server:
-        for (name,) in server.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'").fetchall():
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 class Copies:

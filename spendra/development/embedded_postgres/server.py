@@ -20,6 +20,7 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "300",
+    "dynamic_shared_memory_type": "mmap",  # inside the data folder: nothing is left in /dev/shm after a kill
     "timezone": "UTC",
     "log_timezone": "UTC",
     "cluster_name": "spendra",
