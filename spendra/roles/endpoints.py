@@ -71,6 +71,20 @@ async def alive(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(send, 200, b'{"status":"ok"}', [(b"content-type", b"application/json")])
 
 
+def probes(reasons: Reasons) -> dict[str, AsgiApplication]:
+    return {"/health": Ready(reasons), "/health/live": alive}
+
+
+def probes_and_metrics(reasons: Reasons, token: str) -> AsgiApplication:
+    """What a role answers on its metrics port."""
+    return Routed(not_found, {**probes(reasons), "/metrics": Metrics(Exposition(), token)})
+
+
+def early_answer(code: str, message: str) -> tuple[int, Headers, bytes]:
+    """What the server says where no application is asked, in the roles that people and scrapers call."""
+    return 400, [(b"content-type", b"text/plain; charset=utf-8")], f"{message}\n".encode()
+
+
 async def answer(send: Send, status: int, body: bytes, headers: Headers | None = None) -> None:
     headers = headers or [(b"content-type", b"text/plain; charset=utf-8")]
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spendra.roles.http_server import Server
 
 Headers = list[tuple[bytes, bytes]]
+# From a code and a message; the status that counts is the server's own, which also knows 431.
 EarlyAnswer = Callable[[str, str], tuple[int, Headers, bytes]]
 
 _NEVER = float("inf")

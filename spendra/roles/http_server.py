@@ -6,6 +6,7 @@ a ninth of the processor time and knows limits that Twisted has not.
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Coroutine, Sequence
@@ -116,7 +117,7 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
         for site in self.sites:
             make = partial(Connection, self, site.application)
             self._acceptors.append(await self.loop.create_server(make, sock=site.listener, backlog=_BACKLOG))
-            logger.info("Listening on %s:%s", *site.listener.getsockname()[:2])
+            logger.info("Listening on %s:%s, pid: %d", *site.listener.getsockname()[:2], os.getpid())
         self._tick()
 
     def _tick(self) -> None:

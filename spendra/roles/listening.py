@@ -1,5 +1,6 @@
 """Binding a port, with one clear sentence where that cannot be."""
 
+import argparse
 import errno
 import logging
 import os
@@ -22,10 +23,9 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        reason = (
-            "is in use: choose another" if error.errno == errno.EADDRINUSE else f"cannot be opened: {error.strerror}"
-        )
-        raise CannotListen(f"Port {port} on {host} {reason}") from error
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListen(f"Port {port} on {host} is in use: choose another.") from error
+        raise CannotListen(f"Port {port} on {host} cannot be opened: {error.strerror}.") from error
     return listener
 
 
@@ -38,6 +38,11 @@ def default_host() -> str:
     return "0.0.0.0" if settings.IS_PRODUCTION else "127.0.0.1"
 
 
-def announce(role: str, listener: socket.socket, *, processes: int = 1) -> None:
+def announce(role: str, listener: socket.socket, *, metrics: socket.socket | None = None, processes: int = 1) -> None:
     host, port = listener.getsockname()[:2]
-    logger.info("%s on %s:%d, processes: %d, pid: %d", role, host, port, processes, os.getpid())
+    elsewhere = f", metrics on port {metrics.getsockname()[1]}" if metrics else ""
+    logger.info("%s on %s:%d%s, processes: %d, pid: %d", role, host, port, elsewhere, processes, os.getpid())
+
+
+def add_metrics_port(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--metrics-port", type=int, default=9100, help="for /metrics and /health; 0 takes a free one")

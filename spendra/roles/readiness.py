@@ -14,8 +14,12 @@ class Readiness:
         self._known = set(MigrationLoader(None).disk_migrations or ())
         self._is_draining = False
 
-    def drain(self) -> None:
+    async def startup(self) -> None: ...
+
+    async def drain(self) -> None:
         self._is_draining = True
+
+    async def shutdown(self) -> None: ...
 
     async def reasons(self) -> list[str]:
         """What keeps the role from working, in sentences; empty when nothing does."""
@@ -29,7 +33,7 @@ class Readiness:
         except psycopg.errors.UndefinedTable:
             return ["migrations: none is applied"]
         except psycopg.Error as error:
-            return [f"database: {str(error).strip().splitlines()[0]}"]
+            return [f"database: {str(error).strip().partition(chr(10))[0]}"]
         return [f"migrations: {len(missing)} not applied"] if missing else []
 
     async def _applied(self) -> set[tuple[str, str]]:

@@ -117,8 +117,8 @@ def exchange(port, data, timeout=15):
         return read_to_end(connection)
 
 
-def request(path="/", *, method="GET", headers=(), body=b"", close=True):
-    lines = [f"{method} {path} HTTP/1.1", "host: test", *headers]
+def request(path="/", *, method="GET", host="localhost", headers=(), body=b"", close=True):
+    lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *headers]
     if close:
         lines.append("connection: close")
     if body:

@@ -1,0 +1,69 @@
+"""Wires the worker: a parent over two children, the task cluster of django-q2 and the relay.
+
+django-q2 has two traps. A SIGTERM to all of its processes at once hangs it: `processes.Supervisor` signals the parent
+of the cluster alone. And when its guard is killed, its parent ends and the task processes stay: the supervisor ends
+the whole session of a child that is gone, and starts a new one.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+import time
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from spendra.roles.processes import Child, Supervisor
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 25
+
+
+def supervise(listener: socket.socket) -> int:
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--skip-checks", "--part"]
+    relay = [*command, "relay", "--listener-fd", str(listener.fileno())]
+    children = [Child("task cluster", [*command, "tasks"]), Child("relay", relay, inherited=[listener.fileno()])]
+    return Supervisor(children, drain_seconds=DRAIN_SECONDS).run()
+
+
+def run_tasks() -> None:
+    """Returns once the cluster runs; Python then waits for its processes, and a SIGTERM ends them in order."""
+    from django_q.cluster import Cluster
+
+    _wait_for_database()
+    Cluster().start()
+
+
+def _wait_for_database() -> None:
+    from spendra.roles.readiness import Readiness
+
+    readiness = Readiness(settings.DATABASE_URL)
+    while reasons := asyncio.run(readiness.reasons()):
+        logger.warning("The task cluster waits: %s", "; ".join(reasons))
+        time.sleep(1)
+
+
+def serve_relay(listener: socket.socket) -> int:
+    from spendra.roles import endpoints
+    from spendra.roles.http_connection import Limits
+    from spendra.roles.http_server import Server, Site
+    from spendra.roles.readiness import Readiness
+    from spendra.roles.sweeping import Sweeper
+
+    readiness = Readiness(settings.DATABASE_URL)
+    return Server(
+        [readiness, Sweeper(_sweep)],
+        sites=[Site(listener, endpoints.probes_and_metrics(readiness.reasons, settings.METRICS_BEARER_TOKEN))],
+        limits=Limits(max_body_bytes=0, body_seconds=5),
+        early_answer=endpoints.early_answer,
+        drain_seconds=DRAIN_SECONDS,
+    ).run()
+
+
+def _sweep() -> int:
+    from apps.budgets import expiring
+
+    close_old_connections()
+    return expiring.sweep()
