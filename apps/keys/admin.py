@@ -1,0 +1,54 @@
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from apps.keys import admin_forms as acts
+from apps.keys.models import Grant, Key
+from spendra.kernel import clock
+from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
+from spendra.kernel.money import format_usd
+
+
+@admin.register(Key)
+class KeyAdmin(GovernedAdmin):
+    list_display = ("key_id", "state", "actor", "organization", "granted", "environment_label", "created_at")
+    list_filter = ("environment_label", ("revoked_at", admin.EmptyFieldListFilter), "organization")
+    list_select_related = ("actor", "organization", "project")
+    search_fields = ("key_id", "actor__name", "project__name", "organization__slug", "grants__pattern")
+    # Not the hash of the secret: nobody reads anything out of it.
+    fields = readonly_fields = (
+        "key_id", "state", "organization", "actor", "project", "granted", "environment_label", "max_reservation",
+        "default_output_tokens", "expires_at", "revoked_at", "created_at",
+    )  # fmt: skip
+    audited_kind, audited_field = "key", "key_id"
+    creation = acts.IssueKey
+    acts = {
+        "grant": acts.GrantModels,
+        "withdraw": acts.WithdrawGrants,
+        "revoke": acts.RevokeKey,
+    }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Key]:
+        return super().get_queryset(request).prefetch_related("grants")
+
+    @admin.display(description="state")
+    def state(self, key: Key) -> str:
+        if key.revoked_at is not None:
+            return "revoked"
+        return "expired" if key.expires_at is not None and key.expires_at <= clock.now() else "active"
+
+    @admin.display(description="grants")
+    def granted(self, key: Key) -> str:
+        return ", ".join(grant.pattern for grant in key.grants.all()) or "none"
+
+    @admin.display(description="most that one request may reserve")
+    def max_reservation(self, key: Key) -> str:
+        return "no limit" if key.max_reservation_nanos is None else f"{format_usd(key.max_reservation_nanos)} USD"
+
+
+@admin.register(Grant)
+class GrantAdmin(ReadOnlyAdmin):
+    list_display = ("pattern", "key", "organization")
+    list_filter = ("organization",)
+    list_select_related = ("key", "organization")
+    search_fields = ("pattern", "key__key_id", "organization__slug")

@@ -1,0 +1,140 @@
+"""The acts of this room's admin pages: one form a use case."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
+
+from apps.keys import granting, issuing, revoking
+from apps.keys.models import EnvironmentLabel
+from apps.keys.queries import grants_of
+from apps.orgs.models import ACTOR_KINDS, Organization, UnitKind
+from apps.orgs.queries import find_unit
+from spendra.kernel.governed_admin import ActForm, Done
+from spendra.kernel.money import parse_usd
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+class IssueKey(ActForm):
+    title = "Issue key"
+    note = "The key is shown once, on the next page, and works at once on every gateway."
+    organization = forms.ModelChoiceField(Organization.objects.all())
+    actor = forms.CharField(
+        max_length=210,
+        widget=AdminTextInputWidget,
+        help_text="The employee, agent, subagent or automation that spends: a name, kind:name, or an id.",
+    )
+    grants = forms.CharField(
+        required=False,
+        widget=AdminTextareaWidget(attrs={"rows": 4}),
+        help_text="One a line: provider/model, such as openai/gpt-4.1-mini or anthropic/*. None: it reaches nothing.",
+    )
+    environment_label = forms.ChoiceField(choices=EnvironmentLabel.choices, initial=EnvironmentLabel.DEVELOPMENT)
+    expires_after_days = forms.IntegerField(
+        required=False, min_value=1, max_value=36500, help_text="Empty: it does not expire."
+    )
+    project = forms.CharField(
+        max_length=210,
+        required=False,
+        widget=AdminTextInputWidget,
+        help_text="A project for which its spend counts as well.",
+    )
+    max_reservation_usd = forms.CharField(
+        max_length=30, required=False, help_text="The most that one request may reserve, such as 1.50."
+    )
+    default_output_tokens = forms.IntegerField(
+        required=False, min_value=1, help_text="Used where a request sets no output limit."
+    )
+
+    def clean_max_reservation_usd(self) -> int | None:
+        text = self.cleaned_data["max_reservation_usd"]
+        try:
+            return parse_usd(text) if text else None
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def carry_out(self, *, acting: str) -> Done:
+        data = self.cleaned_data
+        organization, days = data["organization"], data["expires_after_days"]
+        issued = issuing.issue(
+            organization=organization,
+            actor=find_unit(organization, data["actor"], kinds=sorted(ACTOR_KINDS)),
+            grants=_lines(data["grants"]),
+            environment_label=data["environment_label"],
+            expires_in=None if days is None else timedelta(days=days),
+            project=find_unit(organization, data["project"], kinds=[UnitKind.PROJECT]) if data["project"] else None,
+            max_reservation_nanos=data["max_reservation_usd"],
+            default_output_tokens=data["default_output_tokens"],
+            acting=acting,
+        )
+        return Done(f"The key {issued.record} is issued.", issued.record, shown_once=issued.key)
+
+
+class _UnrevokedKey(ActForm):
+    reason = forms.CharField(
+        max_length=500, required=False, widget=AdminTextInputWidget, help_text="Kept in the audit record."
+    )
+
+    @classmethod
+    def is_offered(cls, subject: Any) -> bool:
+        return subject.revoked_at is None
+
+
+class RevokeKey(_UnrevokedKey):
+    title = "Revoke key"
+    note = "The next request with it is refused, on every gateway. A revoked key never comes back."
+
+    def carry_out(self, *, acting: str) -> Done:
+        key = revoking.revoke(
+            self.subject.key_id,
+            organization=self.subject.organization,
+            reason=self.cleaned_data["reason"],
+            acting=acting,
+        )
+        return Done(f"The key {key} is revoked.", key)
+
+
+class GrantModels(_UnrevokedKey):
+    title = "Grant models"
+    patterns = forms.CharField(
+        label="Grants",
+        widget=AdminTextareaWidget(attrs={"rows": 4}),
+        help_text="To be added, one a line: provider/model, such as openai/gpt-4.1-mini or anthropic/*.",
+    )
+    field_order = ("patterns",)
+
+    def carry_out(self, *, acting: str) -> Done:
+        granted = granting.grant(
+            self.subject.key_id,
+            organization=self.subject.organization,
+            patterns=_lines(self.cleaned_data["patterns"]),
+            reason=self.cleaned_data["reason"],
+            acting=acting,
+        )
+        return Done(f"The key {self.subject} may use {', '.join(granted)}.", self.subject)
+
+
+class WithdrawGrants(_UnrevokedKey):
+    title = "Withdraw grants"
+    patterns = forms.MultipleChoiceField(label="Grants", widget=forms.CheckboxSelectMultiple)
+    field_order = ("patterns",)
+
+    def __init__(self, *args: Any, subject: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, subject=subject, **kwargs)
+        field = self.fields["patterns"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [(pattern, pattern) for pattern in grants_of(subject)]
+
+    def carry_out(self, *, acting: str) -> Done:
+        left = granting.withdraw(
+            self.subject.key_id,
+            organization=self.subject.organization,
+            patterns=self.cleaned_data["patterns"],
+            reason=self.cleaned_data["reason"],
+            acting=acting,
+        )
+        return Done(f"The key {self.subject} may use {', '.join(left) or 'nothing'}.", self.subject)
