@@ -13,6 +13,7 @@ import psycopg
 from apps.budgets.models import Budget
 from apps.budgets.periods import lock_rank, window
 from apps.budgets.types import PeriodKey
+from apps.keys.models import Key
 from apps.orgs.models import Organization, Unit
 from spendra.kernel.ids import uuid7
 
@@ -27,6 +28,12 @@ def make_organization(slug: str = "acme", **fields: Any) -> Organization:
 
 def make_unit(organization: Organization, name: str = "Ada", kind: str = "employee") -> Unit:
     return Unit.objects.create(organization=organization, name=name, kind=kind)
+
+
+def make_key(organization: Organization, actor: Unit) -> dict[str, Any]:
+    """What a request says of who pays."""
+    Key.objects.create(organization=organization, actor=actor, key_id=f"key-{actor.id}", secret_sha256=b"")
+    return {"key_id": f"key-{actor.id}", "actor_id": str(actor.id), "scope_ids": [str(actor.id), str(organization.id)]}
 
 
 def make_budget(organization: Organization, cap: int, unit: Unit | None = None, **fields: Any) -> Budget:
