@@ -9,7 +9,10 @@ from pathlib import Path
 
 _SETTINGS = {"gateway": "spendra.settings.gateway", "worker": "spendra.settings.worker"}
 # `demo` looks after a database of its own.
-_WITHOUT_DATABASE = {"help", "version", "check", "makemigrations", "collectstatic", "sandbox_provider", "demo"}
+_WITHOUT_DATABASE = {
+    *("help", "version", "check", "makemigrations", "collectstatic"),
+    *("sandbox_provider", "demo", "catalog_build", "acceptance"),
+}
 _POSTGRES_FOLDER = Path(__file__).resolve().parent / ".spendra" / "postgres"
 
 
@@ -52,10 +55,11 @@ def _database_for(command: str, arguments: list[str]) -> Iterator[None]:
 def _needs_embedded_postgres(command: str, arguments: list[str]) -> bool:
     from spendra.settings import environment
 
-    asks_for_help = command.startswith("-") or bool({"-h", "--help", "--version"} & set(arguments))
+    options = {argument.partition("=")[0] for argument in arguments}
+    asks_for_help = command.startswith("-") or bool({"-h", "--help", "--version"} & options)
     if asks_for_help or command in _WITHOUT_DATABASE or environment.is_production():
         return False
-    return not environment.read("DATABASE_URL")
+    return "--database-url" not in options and not environment.read("DATABASE_URL")
 
 
 def _fail(sentence: str) -> int:
