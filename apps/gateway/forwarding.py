@@ -8,8 +8,6 @@ from datetime import timedelta
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import (
     BuilderError,
-    ConnectError,
-    ConnectTimeoutError,
     PoolTimeoutError,
     RequestError,
     RequestTimeoutError,
@@ -58,6 +56,7 @@ class Upstream:
             .http1_only()
             .max_connections(4096)
             .pool_max_idle_per_host(1024)
+            .pool_idle_timeout(timedelta(seconds=60))
             .connect_timeout(timedelta(seconds=connect_seconds))
             .read_timeout(timedelta(seconds=read_seconds))
             .build()
@@ -84,8 +83,16 @@ class Upstream:
 
 
 def _failure(error: Exception) -> UpstreamFailed:
-    if isinstance(error, ConnectError | ConnectTimeoutError | PoolTimeoutError | BuilderError):
+    if isinstance(error, PoolTimeoutError | BuilderError) or _failed_to_connect(error):
         return NotSent("The provider can't be reached. Nothing was charged; try again.")
     if isinstance(error, RequestTimeoutError):
         return UpstreamTimedOut("The provider did not answer in time. The call may have been charged.")
     return UpstreamUnreachable("The connection to the provider broke. The call may have been charged.")
+
+
+def _failed_to_connect(error: Exception) -> bool:
+    """By the causes, not by the class: pyreqwest 0.15 says ConnectError and ConnectTimeoutError for everything that
+    fails before the head of the answer, also when the provider has the request already
+    (tests/gateway/test_which_failures_cost_nothing.py)."""
+    details = getattr(error, "details", None) or {}
+    return any(cause["message"] == "client error (Connect)" for cause in details.get("causes") or ())

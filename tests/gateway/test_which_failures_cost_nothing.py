@@ -1,0 +1,95 @@
+"""Only a request that the provider never got costs nothing for sure; every other failure may have been charged."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from apps.gateway.forwarding import NotSent, Upstream
+from spendra.kernel.errors import UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
+from tests.gateway.running import free_port
+
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def _close_after_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+
+async def _reset_after_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.transport.abort()
+
+
+async def _answer_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"nonsense\r\n\r\n")
+    writer.close()
+
+
+async def _never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+async def _stop_in_the_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc")
+    await reader.read()
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def _provider(behaviour: Behaviour) -> AsyncIterator[str]:
+    server = await asyncio.start_server(behaviour, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+async def _post(url: str) -> None:
+    upstream = Upstream(connect_seconds=1, read_seconds=2)
+    try:
+        async with upstream.post(url, [], b"{}") as answer:
+            [chunk async for chunk in answer.chunks()]
+    finally:
+        await upstream.close()
+
+
+def _failure_at(behaviour: Behaviour) -> UpstreamFailed:
+    async def run() -> None:
+        async with _provider(behaviour) as url:
+            await _post(url)
+
+    with pytest.raises(UpstreamFailed) as caught:
+        asyncio.run(run())
+    return caught.value
+
+
+def test_a_refused_connection_was_not_sent() -> None:
+    with pytest.raises(NotSent):
+        asyncio.run(_post(f"http://127.0.0.1:{free_port()}"))
+
+
+def test_a_connection_that_is_never_accepted_was_not_sent() -> None:
+    with contextlib.ExitStack() as sockets:
+        full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(full.getsockname())
+        with pytest.raises(NotSent):
+            asyncio.run(_post(f"http://127.0.0.1:{full.getsockname()[1]}"))
+
+
+@pytest.mark.parametrize("behaviour", [_close_after_request, _reset_after_request, _answer_nonsense])
+def test_a_connection_that_breaks_after_the_request_may_have_been_charged(behaviour: Behaviour) -> None:
+    assert type(_failure_at(behaviour)) is UpstreamUnreachable
+
+
+@pytest.mark.parametrize("behaviour", [_never_answer, _stop_in_the_body])
+def test_silence_after_the_request_may_have_been_charged(behaviour: Behaviour) -> None:
+    assert type(_failure_at(behaviour)) is UpstreamTimedOut
