@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from apps.identity import admin_forms as acts
+from apps.identity import admin_forms
 from apps.identity.models import Person
 from spendra.kernel.governed_admin import GovernedAdmin
 
@@ -15,5 +15,5 @@ class PersonAdmin(GovernedAdmin):
         "id", "email", "name", "is_active", "is_staff", "is_superuser", "last_login", "created_at",
     )  # fmt: skip
     audited_kind = "person"
-    creation = acts.CreatePerson
-    acts = {"change": acts.ChangePerson, "password": acts.SetPassword}
+    creation = admin_forms.CreatePerson
+    acts = {"change": admin_forms.ChangePerson, "password": admin_forms.SetPassword}

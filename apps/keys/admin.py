@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.keys import admin_forms as acts
+from apps.keys import admin_forms
 from apps.keys.models import Grant, Key
 from spendra.kernel import clock
 from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
@@ -21,11 +21,11 @@ class KeyAdmin(GovernedAdmin):
         "default_output_tokens", "expires_at", "revoked_at", "created_at",
     )  # fmt: skip
     audited_kind, audited_field = "key", "key_id"
-    creation = acts.IssueKey
+    creation = admin_forms.IssueKey
     acts = {
-        "grant": acts.GrantModels,
-        "withdraw": acts.WithdrawGrants,
-        "revoke": acts.RevokeKey,
+        "grant": admin_forms.GrantModels,
+        "withdraw": admin_forms.WithdrawGrants,
+        "revoke": admin_forms.RevokeKey,
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Key]:

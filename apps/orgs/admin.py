@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.orgs import admin_forms as acts
+from apps.orgs import admin_forms
 from apps.orgs.models import Organization, Unit, UnitEdge
 from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
 
@@ -17,16 +17,16 @@ class OrganizationAdmin(GovernedAdmin):
         "created_at",
     )  # fmt: skip
     audited_kind = "organization"
-    creation = acts.CreateOrganization
+    creation = admin_forms.CreateOrganization
     acts = {
-        "change": acts.ChangeOrganization,
-        "suspend": acts.SuspendOrganization,
-        "resume": acts.ResumeOrganization,
+        "change": admin_forms.ChangeOrganization,
+        "suspend": admin_forms.SuspendOrganization,
+        "resume": admin_forms.ResumeOrganization,
     }
 
     @admin.display(description="week begins on")
     def week_begins(self, organization: Organization) -> str:
-        return acts.WEEKDAYS[organization.week_starts_on]
+        return admin_forms.WEEKDAYS[organization.week_starts_on]
 
 
 @admin.register(Unit)
@@ -40,12 +40,12 @@ class UnitAdmin(GovernedAdmin):
         "id", "organization", "kind", "name", "belongs_to", "holds", "archived_at", "created_at",
     )  # fmt: skip
     audited_kind = "unit"
-    creation = acts.CreateUnit
+    creation = admin_forms.CreateUnit
     acts = {
-        "move": acts.MoveUnit,
-        "rename": acts.RenameUnit,
-        "archive": acts.ArchiveUnit,
-        "restore": acts.RestoreUnit,
+        "move": admin_forms.MoveUnit,
+        "rename": admin_forms.RenameUnit,
+        "archive": admin_forms.ArchiveUnit,
+        "restore": admin_forms.RestoreUnit,
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Unit]:

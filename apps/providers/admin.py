@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from apps.providers import admin_forms as acts
+from apps.providers import admin_forms
 from apps.providers.models import ProviderAccount
 from spendra.kernel.governed_admin import GovernedAdmin
 
@@ -15,8 +15,8 @@ class ProviderAccountAdmin(GovernedAdmin):
         "id", "organization", "provider", "address", "credential_reference", "archived_at", "created_at",
     )  # fmt: skip
     audited_kind = "provider_account"
-    creation = acts.CreateAccount
-    acts = {"change": acts.ChangeAccount, "archive": acts.ArchiveAccount}
+    creation = admin_forms.CreateAccount
+    acts = {"change": admin_forms.ChangeAccount, "archive": admin_forms.ArchiveAccount}
 
     @admin.display(description="base URL")
     def address(self, account: ProviderAccount) -> str:
