@@ -20,12 +20,13 @@ CALL_SECONDS = 5
 
 
 class HotConnection:
-    """One autocommit connection, used by one task at a time. `generation` counts how often it was made."""
+    """One autocommit connection; calls wait for each other. `generation` counts how often it was made."""
 
     def __init__(self, url: str, *, name: str) -> None:
         self._url = url
         self._name = name
         self._connection: AsyncConnection[tuple[Any, ...]] | None = None
+        self._turn = asyncio.Lock()
         self.generation = 0
 
     async def call(self, statement: str, parameters: tuple[Any, ...]) -> Any:
@@ -35,7 +36,7 @@ class HotConnection:
         CALL_SECONDS, and the statement may have committed all the same; the next call makes a new connection.
         """
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with self._turn, asyncio.timeout(CALL_SECONDS):
                 connection = await self._connected()
                 cursor = await connection.execute(statement, parameters)
                 row = await cursor.fetchone()
