@@ -46,6 +46,7 @@ def _is_plain_path(name: str) -> bool:
     path = PurePosixPath(name)
     return (
         path.is_absolute()
+        and path.name != ""
         and str(path) == name
         and ".." not in path.parts
         and name.isprintable()
