@@ -32,6 +32,8 @@ _PIPELINED_BYTES = 64 * 1024
 class Limits:
     max_body_bytes: int
     body_seconds: float
+    # Of all bodies that have begun to arrive together: many half-sent ones must not fill the memory.
+    max_waiting_bytes: int = 256 * 2**20
     max_head_bytes: int = 32 * 1024
     max_headers: int = 100
     head_seconds: float = 10.0
@@ -117,6 +119,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.state = State.LEAVING
+        self._release()
         self.server.connection_ended(self)
         self.resume_writing()
         if self.request is not None:
@@ -152,7 +155,7 @@ class Connection(asyncio.Protocol):
 
     def _await_rest_of_head(self, data: bytes) -> None:
         check_first_line(data)
-        if not self._unread:
+        if data and not self._unread:
             self.deadline = self.server.now + self.limits.head_seconds
         self._unread = data
 
@@ -166,7 +169,7 @@ class Connection(asyncio.Protocol):
             self.state = State.BODY
             self.deadline = self.server.now + self.limits.body_seconds
             self._head = head
-            self._body, self._body_bytes, self._wire_bytes, self._unread = [], 0, 0, b""
+            self._wire_bytes, self._unread = 0, b""
             self._decoder = _ChunkedTransferDecoder(self._take, self._end_chunked) if head.is_chunked else None
             if head.expects_continue and not rest:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -181,10 +184,21 @@ class Connection(asyncio.Protocol):
         if self._body_bytes >= length:
             body = b"".join(self._body)
             self._start(self._head, body[:length], body[length:])
+        else:
+            self._refuse_where_full()
+
+    def _refuse_where_full(self) -> None:
+        if self.server.waiting_bytes > self.limits.max_waiting_bytes:
+            self.refuse(503, "busy", "Too much is being uploaded at this moment; try again.")
 
     def _take(self, data: bytes) -> None:
         self._body.append(data)
         self._body_bytes += len(data)
+        self.server.waiting_bytes += len(data)
+
+    def _release(self) -> None:
+        self.server.waiting_bytes -= self._body_bytes
+        self._body, self._body_bytes = [], 0
 
     def _read_chunks(self, decoder: _ChunkedTransferDecoder, data: bytes) -> None:
         self._wire_bytes += len(data)
@@ -196,6 +210,8 @@ class Connection(asyncio.Protocol):
         too_large = self._body_bytes > self.limits.max_body_bytes or self._wire_bytes > self.limits.max_chunked_bytes
         if self.state is State.BODY and too_large:
             self._refuse_size()
+        elif self.state is State.BODY:
+            self._refuse_where_full()
 
     def _end_chunked(self, rest: bytes) -> None:
         if self._body_bytes > self.limits.max_body_bytes:
@@ -207,7 +223,7 @@ class Connection(asyncio.Protocol):
         self.state = State.ANSWERING
         self.deadline = _NEVER
         self._unread = rest
-        self._body = []
+        self._release()
         self.request = Request(self, head, body)
         self.request.process()
 
@@ -242,7 +258,8 @@ class Connection(asyncio.Protocol):
         self.transport.write(render_head(status, ours, framing) + body)
         self.state = State.LEAVING
         self.deadline = self.server.now + _LINGER_SECONDS
-        self._unread, self._body = b"", []
+        self._unread = b""
+        self._release()
         self.transport.write_eof()
 
     def _refuse_size(self) -> None:

@@ -1,3 +1,4 @@
+import contextlib
 import threading
 import time
 
@@ -116,3 +117,17 @@ def test_a_client_that_asks_before_sending_is_told_to_continue_or_is_refused(ser
         connection.sendall(b"abc")
         assert b'"length": 3' in body_of(read_to_end(connection))
     assert status_of(exchange(server.port, f"{expecting}999999999\r\n\r\n".encode())) == 413
+
+
+def test_many_half_sent_bodies_are_refused_before_they_fill_the_memory(tmp_path):
+    limits = {"max_body_bytes": 100_000, "max_waiting_bytes": 250_000}
+    with serving(tmp_path, "echo", limits=limits) as server, contextlib.ExitStack() as held:
+        half = f"{HEAD}content-length: 100000\r\n\r\n".encode() + b"x" * 99_000
+        uploads = [held.enter_context(connected(server.port)) for _ in range(3)]
+        for upload in uploads:
+            upload.sendall(half)
+            time.sleep(0.1)
+        assert status_of(uploads[2].recv(10_000)) == 503
+        uploads[0].sendall(b"x" * 1000)
+        assert status_of(uploads[0].recv(10_000)) == 200
+        assert status_of(exchange(server.port, request(method="POST", body=b"x" * 50_000))) == 200
