@@ -55,7 +55,7 @@ def _demand(role: str, port: int) -> int:
     if not 1 <= port <= 65535:
         raise DemoError(f"{port} is no port: --{role}-port takes 1 to 65535.")
     if refusal := _refusal(port):
-        raise DemoError(f"{refusal} (--{role}-port).")
+        raise DemoError(f"--{role}-port: {refusal}")
     return port
 
 

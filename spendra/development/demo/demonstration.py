@@ -13,7 +13,6 @@ from django.db import OperationalError, connections
 
 from spendra.development import demo_data
 from spendra.development.demo import addresses, environment
-from spendra.development.demo.addresses import Addresses
 from spendra.development.demo.errors import DemoError, Interrupted
 from spendra.development.demo.folder import DemoFolder
 from spendra.development.demo.roles import Roles
@@ -42,26 +41,26 @@ def run(folder: DemoFolder, options: Options, screen: Screen) -> None:
         chosen = addresses.choose(
             gateway_port=options.gateway_port, dashboard_port=options.dashboard_port, is_once=options.is_once
         )
+        provider = environment.choose_provider(chosen)
         screen.say(f"Spendra demo in {shortened(folder.path)}")
         with _database(folder, screen) as database_url:
-            _run_on(database_url, folder, chosen, options, screen)
+            data = _prepare(screen)
+            variables = environment.compose(folder, database_url=database_url, provider=provider, addresses=chosen)
+            folder.write_environment(variables)
+            _serve(folder, Running(chosen, provider, data, variables), screen, is_once=options.is_once)
 
 
-def _run_on(database_url: str, folder: DemoFolder, chosen: Addresses, options: Options, screen: Screen) -> None:
-    data = _prepare(screen)
-    provider = environment.choose_provider(chosen)
-    variables = environment.compose(folder, database_url=database_url, provider=provider, addresses=chosen)
-    folder.write_environment(variables)
-    running = Running(chosen, provider, data, database_url, variables["SPENDRA_METRICS_BEARER_TOKEN"])
-    roles = Roles(folder, running, environment.of_children(variables))
+def _serve(folder: DemoFolder, running: Running, screen: Screen, *, is_once: bool) -> None:
+    roles = Roles(folder, running)
     try:
         with screen.step("Starting gateway, dashboard and worker"):
             roles.start()
         _prove(running, screen)
-        if not options.is_once:
+        connections.close_all()
+        if not is_once:
             screen.show_places(running, folder.path)
         folder.write_description(running.described())
-        if not options.is_once:
+        if not is_once:
             with suppress(Interrupted):
                 roles.watch()
     finally:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spendra.development.demo.addresses import Addresses
@@ -46,9 +47,9 @@ def compose(folder: DemoFolder, *, database_url: str, provider: Provider, addres
     }
 
 
-def of_children(environment: dict[str, str]) -> dict[str, str]:
+def of_child(variables: Mapping[str, str]) -> dict[str, str]:
     machine = {name: os.environ[name] for name in _OF_THE_MACHINE if name in os.environ}
-    return machine | environment
+    return {**machine, **variables}
 
 
 def _kept_secret(folder: DemoFolder, name: str) -> str:

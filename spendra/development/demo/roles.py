@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
+from spendra.development.demo import environment
 from spendra.development.demo.addresses import HOST
 from spendra.development.demo.children import Child
 from spendra.development.demo.errors import DemoError
@@ -18,11 +19,11 @@ _POLL_SECONDS = 0.1
 
 
 class Roles:
-    def __init__(self, folder: DemoFolder, running: Running, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: DemoFolder, running: Running) -> None:
         self._folder = folder
         self._addresses = running.addresses
         self._has_sandbox = running.provider.is_sandbox
-        self._environment = environment
+        self._environment = environment.of_child(running.environment)
         self._children: list[Child] = []
 
     def start(self) -> None:

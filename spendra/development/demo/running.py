@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spendra.development.demo.addresses import Addresses
@@ -12,8 +13,7 @@ class Running:
     addresses: Addresses
     provider: Provider
     data: DemoData
-    database_url: str
-    metrics_token: str
+    environment: Mapping[str, str]  # what demo.env holds
 
     def described(self) -> dict[str, object]:
         """What demo.json holds. The URLs are without /v1."""
@@ -21,9 +21,9 @@ class Running:
             "gateway_url": self.addresses.gateway,
             "dashboard_url": self.addresses.dashboard,
             "sandbox_url": self.addresses.sandbox if self.provider.is_sandbox else None,
-            "database_url": self.database_url,
+            "database_url": self.environment["DATABASE_URL"],
             "organization": self.data.organization.slug,
             "key": self.data.key,
-            "metrics_token": self.metrics_token,
+            "metrics_token": self.environment["SPENDRA_METRICS_BEARER_TOKEN"],
             "sign_in": {"email": self.data.sign_in_email, "password": self.data.password},
         }
