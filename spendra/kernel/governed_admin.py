@@ -158,9 +158,7 @@ class GovernedAdmin(ReadOnlyAdmin):
             "shown_once": done.shown_once,
             "next_url": url,
         }
-        response = TemplateResponse(request, "admin/shown_once.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "admin/shown_once.html", context)
 
     def _offered(self, request: HttpRequest, object_id: str) -> list[dict[str, str]]:
         subject = self.get_object(request, object_id)
