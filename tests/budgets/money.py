@@ -5,13 +5,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import orjson
 import psycopg
 
+from apps.budgets import seeding
 from apps.budgets.models import Budget
-from apps.budgets.periods import lock_rank, window
 from apps.budgets.types import PeriodKey
 from apps.keys.models import Key
 from apps.orgs.models import Organization, Unit
@@ -33,7 +32,14 @@ def make_unit(organization: Organization, name: str = "Ada", kind: str = "employ
 def make_key(organization: Organization, actor: Unit) -> dict[str, Any]:
     """What a request says of who pays."""
     Key.objects.create(organization=organization, actor=actor, key_id=f"key-{actor.id}", secret_sha256=b"")
-    return {"key_id": f"key-{actor.id}", "actor_id": str(actor.id), "scope_ids": [str(actor.id), str(organization.id)]}
+    return identity(organization, [actor])
+
+
+def identity(organization: Organization, scopes: Sequence[Unit]) -> dict[str, Any]:
+    """Of a request by the first unit, which lies below the others."""
+    actor = scopes[0]
+    ids = [*(str(unit.id) for unit in scopes), str(organization.id)]
+    return {"key_id": f"key-{actor.id}", "actor_id": str(actor.id), "scope_ids": ids}
 
 
 def make_budget(organization: Organization, cap: int, unit: Unit | None = None, **fields: Any) -> Budget:
@@ -65,35 +71,12 @@ def set_clock(connection: psycopg.Connection[Any], at: datetime) -> None:
     )
 
 
-def period_key(budget: Budget, at: datetime, unit: Unit | None = None) -> PeriodKey:
-    """As the gateway asks for it. `unit` is the one that an each-budget is for."""
-    scope = unit or budget.unit
-    where = window(
-        period_kind=budget.period_kind,
-        at=at,
-        zone=ZoneInfo(budget.organization.time_zone),
-        week_starts_on=budget.organization.week_starts_on,
-        fixed_starts_at=budget.fixed_starts_at,
-        fixed_ends_at=budget.fixed_ends_at,
-    )
-    return PeriodKey(
-        budget_id=str(budget.id),
-        unit_id=str(unit.id) if unit else None,
-        organization_id=str(budget.organization_id),
-        label=where.label,
-        starts_at=where.starts_at.isoformat(),
-        ends_at=where.ends_at.isoformat(),
-        lock_rank=lock_rank(scope.kind if scope else None),
-        wanted_at=at.isoformat(),
-    )
-
-
 def open_periods(connection: psycopg.Connection[Any], keys: Sequence[PeriodKey]) -> list[dict[str, Any]]:
     return call(connection, "SELECT budgets_open_periods_v1(%s::jsonb)", [asdict(key) for key in keys])
 
 
 def open_period(connection: psycopg.Connection[Any], budget: Budget, unit: Unit | None = None) -> int:
-    [period] = open_periods(connection, [period_key(budget, now_of(connection), unit)])
+    [period] = open_periods(connection, [seeding.period_key(budget, at=now_of(connection), each=unit)])
     return period["id"]
 
 
