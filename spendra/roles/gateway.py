@@ -14,7 +14,7 @@ from spendra.roles.processes import Child, Supervisor
 def supervise(listener: socket.socket, processes: int) -> int:
     """The parent of several processes. It holds the socket open, so that a child's death loses no waiting client."""
     folder = tempfile.mkdtemp(prefix="spendra-gateway-")
-    inherited = ["--listener-fd", str(listener.fileno()), "--siblings", folder, "--skip-checks"]
+    inherited = ["--listener-fd", str(listener.fileno()), "--siblings", folder]
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "gateway", *inherited]
     children = [
         Child(f"gateway process {index}", [*command, "--index", str(index)], inherited=[listener.fileno()])

@@ -22,7 +22,7 @@ DRAIN_SECONDS = 25
 
 
 def supervise(listener: socket.socket) -> int:
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--skip-checks", "--part"]
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--part"]
     relay = [*command, "relay", "--listener-fd", str(listener.fileno())]
     children = [Child("task cluster", [*command, "tasks"]), Child("relay", relay, inherited=[listener.fileno()])]
     return Supervisor(children, drain_seconds=DRAIN_SECONDS).run()

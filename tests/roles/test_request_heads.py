@@ -1,7 +1,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spendra.roles.http_head import HeadRefused, parse_head
@@ -12,6 +12,7 @@ VALUES = st.from_regex(rb"[ -~]{0,30}", fullmatch=True)
 NAMES = st.from_regex(rb"[a-z-]{1,12}", fullmatch=True)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=30).map(b"".join)))
 def test_any_bytes_are_either_a_head_or_refused(data):
     with contextlib.suppress(HeadRefused):
@@ -20,6 +21,7 @@ def test_any_bytes_are_either_a_head_or_refused(data):
         assert all(b"\n" not in name + value and b"\r" not in name + value for name, value in head.headers)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, VALUES)))
 def test_headers_come_out_in_order_lower_case_and_stripped(headers):
     headers = [(b"x-" + name, value) for name, value in headers[:15]]

@@ -8,6 +8,7 @@ from spendra.roles import listening
 
 class Command(BaseCommand):
     help = "Serves the pages, the admin and /health; metrics on a port of their own."
+    requires_system_checks = []  # they import every page: memory and time that a role need not spend
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=listening.default_host())
@@ -15,10 +16,6 @@ class Command(BaseCommand):
         listening.add_metrics_port(parser)
 
     def handle(self, *, host: str, port: int, metrics_port: int, **_: Any) -> None:
-        from spendra.roles import (
-            dashboard,  # builds Django's handler, for which the settings must be those of this role
-        )
-
         try:
             listener = listening.bind(host, port)
             metrics_listener = listening.bind(host, metrics_port)

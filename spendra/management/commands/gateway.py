@@ -11,6 +11,7 @@ from spendra.roles import gateway, listening, parent
 
 class Command(BaseCommand):
     help = "Serves /v1, /health and /metrics. SIGTERM drains: running requests finish, their spend is booked."
+    requires_system_checks = []  # they import every page: memory and time that a role need not spend
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=listening.default_host())

@@ -9,6 +9,7 @@ from spendra.roles import listening, parent, worker
 
 class Command(BaseCommand):
     help = "Runs the task cluster and the relay, which ends abandoned reservations each second."
+    requires_system_checks = []  # they import every page: memory and time that a role need not spend
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=listening.default_host())
