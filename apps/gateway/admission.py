@@ -27,6 +27,10 @@ SEEDINGS_BEFORE_GIVING_UP = 3
 IN_FLIGHT_PATIENCE_SECONDS = 0.1
 
 
+# A key with the rules it stands in.
+Known = tuple[OrganizationRules, CatalogRules, KeyRule]
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """The worst case that is reserved: what the input and the output of one request can come to."""
@@ -55,7 +59,7 @@ class Admission:
         self._process_id = process_id
         self._lifetime_seconds = lifetime_seconds
 
-    async def authenticate(self, presented: str) -> tuple[OrganizationRules, CatalogRules, KeyRule]:
+    async def authenticate(self, presented: str) -> Known:
         """The key and its rules. KeyRejected or OrganizationSuspended, confirmed by Postgres before they are raised."""
         key_id, secret = parse(presented)
         for _ in range(STALE_RULES_BEFORE_GIVING_UP):
@@ -75,13 +79,16 @@ class Admission:
                 return found
         raise Busy("the rules of this organization are changing; try again")
 
-    async def admit(self, presented: str, request: ChatRequest, *, provider: str, request_id: str) -> Admitted:
-        """Reserves the worst case of the request under every cap that applies, in one round trip.
+    async def admit(
+        self, presented: str, known: Known, request: ChatRequest, *, provider: str, request_id: str
+    ) -> Admitted:
+        """Reserves the worst case of the request under every cap that applies, in one round trip. `known` is what
+        `authenticate` has just said of the key.
 
         Raises Refused where a rule or a cap is in the way, Busy where the database can't say just now. Nothing is
         reserved then; where the caller is cancelled in the meantime, what was granted is voided.
         """
-        attempt = _Attempt(presented, request, provider, request_id)
+        attempt = _Attempt(presented, request, provider, request_id, known)
         while True:
             route = await self._route(attempt)
             estimate = estimate_of(route, request, attempt.exact_input)
@@ -101,7 +108,8 @@ class Admission:
     async def _route(self, attempt: "_Attempt") -> Route:
         """From the snapshot; a refusal that it gives stands only while the snapshot is current."""
         while True:
-            rules, catalog, key = await self.authenticate(attempt.presented)
+            rules, catalog, key = attempt.known or await self.authenticate(attempt.presented)
+            attempt.known = None
             try:
                 return find_route(
                     rules, catalog, key, provider=attempt.provider, model=attempt.request.model, at=self._store.now()
@@ -178,6 +186,7 @@ class _Attempt:
     request: ChatRequest
     provider: str
     request_id: str
+    known: Known | None
     exact_input: int | None = None
     has_counted: bool = False
     has_waited: bool = False

@@ -3,9 +3,11 @@
 Django's request handling, its middleware and its ORM are left out of this path; nothing here hops to a thread.
 """
 
+import gc
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -18,6 +20,7 @@ from apps.gateway.chat import ChatCompletions, Receive, Send
 from apps.gateway.forwarding import Headers, Upstream
 from apps.gateway.listing import ModelList
 from apps.gateway.process import GatewayProcess
+from apps.gateway.rules_loading import EVERYBODY
 from apps.gateway.rules_store import RulesStore
 from apps.gateway.windows import PeriodBook
 from spendra.kernel.errors import Busy, MethodNotAllowed, RouteNotFound, SpendraError
@@ -59,6 +62,11 @@ class Gateway:
         self._chat = ChatCompletions(admission, self._booking, self._upstream, self._store)
         self._models = ModelList(admission)
         await self._process.start()
+        with suppress(Busy):
+            await self._store.reload(EVERYBODY)
+        # What stands now stays: the collector need not look at it at each of its rounds.
+        gc.collect()
+        gc.freeze()
 
     async def drain(self) -> None:
         self._process.drain()

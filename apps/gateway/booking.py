@@ -6,7 +6,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import psycopg
 
@@ -25,6 +26,21 @@ LANES_A_VERB = 2
 KEEP_SETTLES_SECONDS = 60
 OLDEST_BACKLOG_SECONDS = 10
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a request came to."""
+
+    cost_nanos: int
+    tokens: int
+    status: Literal["final", "estimated"]
+    model: str | None  # the one that answered
+    usage: dict[str, object] | None
+    price_version_id: str | None  # None: the one that was reserved by
+
+
+NOTHING_SPENT = Spent(0, 0, "final", None, None, None)
 
 
 class Booking:
@@ -212,17 +228,19 @@ def _lane_of(organization_id: str) -> int:
     return int(organization_id[-1], 16) % LANES_A_VERB
 
 
-def ending_of(reservation: ReservationRequest, *, kind: Any, **outcome: Any) -> Ending:
-    """An ending with the whole reservation; what is not said is nothing spent."""
+def ending_of(
+    reservation: ReservationRequest, *, kind: Literal["settle", "void"], spent: Spent = NOTHING_SPENT
+) -> Ending:
+    """An ending, with the whole reservation for a database that has lost it."""
     return {
         "id": reservation["id"],
         "kind": kind,
         "entry_id": str(uuid7()),
-        "cost_nanos": outcome.get("cost_nanos", 0),
-        "tokens": outcome.get("tokens", 0),
-        "status": outcome.get("status", "final"),
-        "model": outcome.get("model"),
-        "usage": outcome.get("usage"),
-        "price_version_id": reservation["price_version_id"],
+        "cost_nanos": spent.cost_nanos,
+        "tokens": spent.tokens,
+        "status": spent.status,
+        "model": spent.model,
+        "usage": spent.usage,
+        "price_version_id": spent.price_version_id or reservation["price_version_id"],
         "reservation": reservation,
     }

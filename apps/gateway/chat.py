@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +11,7 @@ from django.conf import settings
 from apps.gateway import costing, headers, metrics
 from apps.gateway.admission import Admission, Admitted, default_output_limit
 from apps.gateway.answers import Answer, read_plain
-from apps.gateway.booking import Booking, ending_of
+from apps.gateway.booking import Booking, Spent, ending_of
 from apps.gateway.errors import stream_event
 from apps.gateway.forwarding import Headers, NotSent, Upstream, UpstreamAnswer
 from apps.gateway.parsing import ChatRequest, parse_chat_request
@@ -49,9 +48,9 @@ class ChatCompletions:
         started = time.perf_counter()
         presented = headers.presented_key(client)
         headers.require_json(client)
-        await self._admission.authenticate(presented)
+        known = await self._admission.authenticate(presented)
         request = parse_chat_request(body)
-        admitted = await self._admission.admit(presented, request, provider=self.provider, request_id=request_id)
+        admitted = await self._admission.admit(presented, known, request, provider=self.provider, request_id=request_id)
         metrics.admission_seconds.observe(time.perf_counter() - started)
         call = _Call(self, request, admitted, send, request_id)
         try:
@@ -181,9 +180,9 @@ class _Call:
         else:
             self._settle(costing.estimated(self._admitted, self._request, answer))
 
-    def _settle(self, spent: costing.Spent) -> None:
+    def _settle(self, spent: Spent) -> None:
         self._has_ended = True
-        self._booking.end(ending_of(self._admitted.reservation, kind="settle", **asdict(spent)))
+        self._booking.end(ending_of(self._admitted.reservation, kind="settle", spent=spent))
 
     def _void(self) -> None:
         self._has_ended = True

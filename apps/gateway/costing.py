@@ -1,27 +1,15 @@
 """From a provider's answer to what is booked: exact where the provider said what it used, never too low where not."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from apps.catalog.pricing import price_in_force, price_usage, worst_case_nanos
 from apps.catalog.types import ModelPrices
 from apps.gateway.admission import Admitted
 from apps.gateway.answers import Answer
+from apps.gateway.booking import Spent
 from apps.gateway.parsing import ChatRequest
 from apps.providers import adapters
 from spendra.kernel.money import MAX_AMOUNT_NANOS
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What an ending books; the arguments of `booking.ending_of`."""
-
-    cost_nanos: int
-    tokens: int
-    status: str
-    model: str | None
-    usage: dict[str, object]
-    price_version_id: str
 
 
 def cost_of(admitted: Admitted, request: ChatRequest, answer: Answer, at: datetime) -> Spent:

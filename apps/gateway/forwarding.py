@@ -2,7 +2,6 @@
 docs/decisions/0002-upstream-client.md."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from pyreqwest.client import ClientBuilder
@@ -12,6 +11,7 @@ from pyreqwest.exceptions import (
     RequestError,
     RequestTimeoutError,
 )
+from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
 from spendra.kernel.errors import UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
@@ -62,24 +62,31 @@ class Upstream:
             .build()
         )
 
-    @asynccontextmanager
-    async def post(self, url: str, headers: Headers, body: bytes) -> AsyncIterator[UpstreamAnswer]:
-        """Sends once, never again. Raises NotSent where the provider never got it, UpstreamTimedOut or
+    def post(self, url: str, headers: Headers, body: bytes) -> "_Post":
+        """Sends once, never again. Entering raises NotSent where the provider never got it, UpstreamTimedOut or
         UpstreamUnreachable where it may have."""
-        try:
-            builder = self._client.post(url).headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in headers])
-            # 0: otherwise the head of a stream waits until 64 kB of it have come.
-            request = builder.body_bytes(body).streamed_read_buffer_limit(0).build_streamed()
-            response = await request.__aenter__()
-        except (RequestError, BuilderError) as error:
-            raise _failure(error) from error
-        try:
-            yield UpstreamAnswer(response)
-        finally:
-            await request.__aexit__(None, None, None)
+        builder = self._client.post(url).headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in headers])
+        # 0: otherwise the head of a stream waits until 64 kB of it have come.
+        return _Post(builder.body_bytes(body).streamed_read_buffer_limit(0).build_streamed())
 
     async def close(self) -> None:
         await self._client.close()
+
+
+class _Post:
+    """One call. A class, since a generator's context costs twice as much."""
+
+    def __init__(self, request: StreamRequest) -> None:
+        self._request = request
+
+    async def __aenter__(self) -> UpstreamAnswer:
+        try:
+            return UpstreamAnswer(await self._request.__aenter__())
+        except (RequestError, BuilderError) as error:
+            raise _failure(error) from error
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._request.__aexit__(None, None, None)
 
 
 def _failure(error: Exception) -> UpstreamFailed:

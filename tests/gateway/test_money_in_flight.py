@@ -12,7 +12,7 @@ def test_money_held_by_a_running_request_is_429_and_frees_itself(company: Compan
     company.chat()
     (first,) = company.wait_for_ends(1)
     company.cap(first.booked_nanos + int(first.amount_nanos * 1.5))
-    slow = threading.Thread(target=lambda: company.chat(sandbox="delay=1.5"))
+    slow = threading.Thread(target=lambda: company.chat(sandbox="delay=4"))
     slow.start()
     _wait_for_open(company)
     answer = company.chat()
@@ -31,7 +31,7 @@ def test_the_official_client_waits_and_gets_through(company: Company) -> None:
     company.chat()
     (first,) = company.wait_for_ends(1)
     company.cap(first.booked_nanos + int(first.amount_nanos * 1.5))
-    slow = threading.Thread(target=lambda: company.chat(sandbox="delay=0.8"))
+    slow = threading.Thread(target=lambda: company.chat(sandbox="delay=2"))
     slow.start()
     _wait_for_open(company)
     assert company.client().with_options(max_retries=4).chat.completions.create(**body()).choices
