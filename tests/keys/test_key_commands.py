@@ -1,27 +1,10 @@
 """Each command as a script runs it: a process of its own, its exit code, what it prints."""
 
-import json
-import subprocess
-import sys
-from typing import Any
-
 from apps.keys.models import Key
 from apps.orgs.models import Unit
-from tests.databases import ROOT, Database
+from tests.commands.running import run, run_json
+from tests.databases import Database
 from tests.orgs.building import make_organization, make_unit
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, ROOT / "manage.py", *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def run_json(*arguments: str, exit_code: int = 0) -> dict[str, Any]:
-    code, out, error = run(*arguments, "--json")
-    assert code == exit_code, error
-    return json.loads(out)
 
 
 def test_a_script_issues_a_key_to_an_actor_it_names_and_revokes_it(database: Database) -> None:

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import override_settings
+
+from apps.budgets.models import GovernanceVersion, Period
+from apps.ledger.models import LedgerEntry
+from apps.orgs.models import Organization
+from apps.outbox.models import OutboxMessage
+from spendra.management import database_checks, trial_reservation
+from tests.commands.running import run, run_json
+from tests.databases import Database
+
+
+def findings() -> dict[str, database_checks.Finding]:
+    return {found.check: found for found in database_checks.run_all(gateway_processes=2)}
+
+
+def test_a_migrated_database_passes_and_keeps_nothing_of_the_trial(database: Database) -> None:
+    tables = (Organization, Period, LedgerEntry, OutboxMessage)
+    tokens = set(GovernanceVersion.objects.values_list("id", "token"))
+    result = run_json("db_smoke")
+    assert result["ok"] is True
+    assert {check["check"]: check["status"] for check in result["checks"]}["reserve and settle"] == "ok"
+    assert [model.objects.count() for model in tables] == [0, 0, 0, 0]
+    assert set(GovernanceVersion.objects.values_list("id", "token")) == tokens
+
+
+def test_a_missing_migration_fails_with_its_name(database: Database) -> None:
+    MigrationRecorder.Migration.objects.filter(app="audit", name="0002_append_only").delete()
+    code, _, error = run("db_smoke")
+    assert code == 1
+    assert "1 migrations are not applied (audit.0002_append_only): run manage.py migrate." in error
+
+
+def test_missing_partitions_fail(database: Database) -> None:
+    connection = database.connect()
+    partitions = connection.execute(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'budgets_reservation'::regclass ORDER BY 1"
+    ).fetchall()
+    for (name,) in partitions[3:]:
+        connection.execute(f"ALTER TABLE budgets_reservation DETACH PARTITION {name}")
+    assert findings()["partitions"].says.startswith("There are partitions for 1 months ahead")
+    assert findings()["partitions"].status == "failed"
+
+
+def test_a_money_core_that_grants_too_much_fails(database: Database) -> None:
+    sql = (Path(__file__).resolve().parents[2] / "apps/budgets/sql/reserve_v1.sql").read_text()
+    broken = sql.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION").replace(
+        "IF asked > caps[p] - settled[p] THEN", "IF asked > 2 * caps[p] THEN"
+    ).replace("(seeding[p] OR asked > caps[p]", "(seeding[p] OR asked > 2 * caps[p]")  # fmt: skip
+    assert broken.count("2 * caps[p]") == 2
+    database.connect().execute(broken)
+    found = findings()["reserve and settle"]
+    assert found.status == "failed"
+    assert "not ['granted', 'exceeded']" in found.says
+    assert not Organization.objects.exists()
+
+
+def test_too_many_gateways_for_the_server_fail(database: Database) -> None:
+    result = run_json("db_smoke", "--gateway-processes", "1000", exit_code=1)
+    assert [check["check"] for check in result["checks"] if check["status"] == "failed"] == ["connections"]
+
+
+def test_a_server_that_may_lose_commits_fails_in_production_and_is_told_elsewhere(database: Database) -> None:
+    assert findings()["durability"].status == "warning"
+    with override_settings(IS_PRODUCTION=True):
+        assert findings()["durability"].status == "failed"
+    assert "fsync" in findings()["durability"].says
+    assert findings()["standby"].status == "warning"
+
+
+def test_no_database_is_one_sentence(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/nothing")
+    refused = run_json("db_smoke", exit_code=1)
+    assert refused["error"]["code"] == "database_unavailable"
+    assert "secret" not in refused["error"]["message"]
+
+
+def test_a_trial_that_meets_a_lock_gives_up(database: Database) -> None:
+    blocker = database.connect(autocommit=False)
+    blocker.execute("LOCK TABLE budgets_budget IN ACCESS EXCLUSIVE MODE")
+    found = findings()["reserve and settle"]
+    assert (found.status, "lock timeout" in found.says) == ("failed", True)
+    blocker.rollback()
+    trial_reservation.run()
