@@ -56,9 +56,10 @@ def _is_plain_path(name: str) -> bool:
 
 
 def _from_environment(name: str) -> str:
-    value = os.environ.get(name, "").strip()
+    if value := os.environ.get(name, "").strip():
+        return value
     path = os.environ.get(f"{name}_FILE", "")
-    return value or (_from_file(path, f"env:{name}") if path else "")
+    return _from_file(path, f"env:{name}") if path else ""
 
 
 def _from_file(path: str, reference: str) -> str:
