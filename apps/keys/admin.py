@@ -1,5 +1,5 @@
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from apps.keys import admin_forms
@@ -9,10 +9,29 @@ from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
 from spendra.kernel.money import format_usd
 
 
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        return [(state, state) for state in ("active", "expired", "revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Key]) -> QuerySet[Key]:
+        expired = Q(expires_at__lte=clock.now())
+        match self.value():
+            case "active":
+                return queryset.filter(~expired, revoked_at=None)
+            case "expired":
+                return queryset.filter(expired, revoked_at=None)
+            case "revoked":
+                return queryset.exclude(revoked_at=None)
+        return queryset
+
+
 @admin.register(Key)
 class KeyAdmin(GovernedAdmin):
     list_display = ("key_id", "state", "actor", "organization", "granted", "environment_label", "created_at")
-    list_filter = ("environment_label", ("revoked_at", admin.EmptyFieldListFilter), "organization")
+    list_filter = ("environment_label", StateFilter, "organization")
     list_select_related = ("actor", "organization", "project")
     search_fields = ("key_id", "actor__name", "project__name", "organization__slug", "grants__pattern")
     # Not the hash of the secret: nobody reads anything out of it.

@@ -44,7 +44,10 @@ class IssueKey(ActForm):
         help_text="A project for which its spend counts as well.",
     )
     max_reservation_usd = forms.CharField(
-        max_length=30, required=False, help_text="The most that one request may reserve, such as 1.50."
+        label="Max reservation (USD)",
+        max_length=30,
+        required=False,
+        help_text="The most that one request may reserve, such as 1.50.",
     )
     default_output_tokens = forms.IntegerField(
         required=False, min_value=1, help_text="Used where a request sets no output limit."

@@ -111,6 +111,19 @@ def test_keys_are_found_by_what_people_remember(database: Database) -> None:
         assert other.key_id not in found
 
 
+def test_keys_are_listed_by_state(database: Database) -> None:
+    acme = make_organization()
+    active, revoked, expired = (make_key(acme, name).record for name in ("a", "b", "c"))
+    Key.objects.filter(id=revoked.id).update(revoked_at=revoked.created_at)
+    Key.objects.filter(id=expired.id).update(expires_at=expired.created_at)
+    browser = signed_in()
+    for state, wanted in (("active", active), ("revoked", revoked), ("expired", expired)):
+        found = text(browser, f"/admin/keys/key/?state={state}")
+        assert [key.key_id in found for key in (active, revoked, expired)] == [
+            key == wanted for key in (active, revoked, expired)
+        ]
+
+
 def test_no_key_is_deleted_or_edited_past_its_use_cases(database: Database) -> None:
     key = make_key(make_organization()).record
     browser = signed_in()
