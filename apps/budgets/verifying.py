@@ -10,9 +10,8 @@ from uuid import UUID
 from django.db import connection
 
 from apps.orgs.models import Organization
-from spendra.kernel.ids import uuid7_time
 
-_CHUNK = 20_000
+_CHUNK_SIZE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +33,16 @@ def verify() -> Iterator[Difference]:
 
 def _verify_reservations() -> Iterator[Difference]:
     first = UUID(int=0)
-    while (last := _one(_LAST_OF_CHUNK, {"first": first, "chunk": _CHUNK})) is not None:
-        # Nothing is booked before it is reserved; an hour for clocks that differ. It spares the entries of old months.
-        since = uuid7_time(_one(_FIRST_AFTER, {"first": first})) - timedelta(hours=1)
+    while True:
+        [(last, since)] = _rows(_CHUNK, {"first": first, "size": _CHUNK_SIZE})
+        if last is None:
+            return
         yield from _differences(_RESERVATIONS, {"first": first, "last": last, "since": since})
         first = last
 
 
 def _verify_entries() -> Iterator[Difference]:
-    bounds = _rows("SELECT min(booked_at), max(booked_at) FROM ledger_ledgerentry", {})
-    month, end = bounds[0]
+    [(month, end)] = _rows("SELECT min(booked_at), max(booked_at) FROM ledger_ledgerentry", {})
     while month is not None and month <= end:
         following = month + timedelta(days=31)
         yield from _differences(_ENTRIES, {"since": month, "until": following})
@@ -53,11 +52,6 @@ def _verify_entries() -> Iterator[Difference]:
 def _differences(statement: str, parameters: dict[str, Any]) -> Iterator[Difference]:
     for check, object_id, found, expected in _rows(statement, parameters):
         yield Difference(check, str(object_id), str(found), str(expected))
-
-
-def _one(statement: str, parameters: dict[str, Any]) -> Any:
-    rows = _rows(statement, parameters)
-    return rows[0][0] if rows else None
 
 
 def _rows(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -104,11 +98,11 @@ SELECT 'period_' || missing, q.id, found, 'a row' FROM budgets_period q,
     ) AS reference (missing, found, is_there) WHERE NOT is_there
 """
 
-_LAST_OF_CHUNK = """
-SELECT id FROM (SELECT id FROM budgets_reservation WHERE id > %(first)s ORDER BY id LIMIT %(chunk)s) c
-ORDER BY id DESC LIMIT 1
+# Nothing is booked before it is reserved (an hour for a clock put back): that spares the entries of older months.
+_CHUNK = """
+SELECT (array_agg(id ORDER BY id DESC))[1], min(reserved_at) - interval '1 hour'
+FROM (SELECT id, reserved_at FROM budgets_reservation WHERE id > %(first)s ORDER BY id LIMIT %(size)s) chunk
 """
-_FIRST_AFTER = "SELECT id FROM budgets_reservation WHERE id > %(first)s ORDER BY id LIMIT 1"
 
 # A reservation ends once: a charge where it was settled or expired, none where it was voided, a correction where late.
 _RESERVATIONS = """
