@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from spendra.kernel.governed_admin import ReadOnlyAdmin
 from apps.audit.models import AuditRecord
+from spendra.kernel.governed_admin import ReadOnlyAdmin
 
 
 @admin.register(AuditRecord)

@@ -1,7 +1,7 @@
 from django.contrib import admin
 
-from spendra.kernel.governed_admin import ReadOnlyAdmin
 from apps.outbox.models import OutboxMessage
+from spendra.kernel.governed_admin import ReadOnlyAdmin
 
 
 @admin.register(OutboxMessage)

@@ -1,5 +1,6 @@
 """Wires the gateway's application to the server: one process, or several on one port."""
 
+import logging
 import shutil
 import socket
 import sys
@@ -9,6 +10,21 @@ from pathlib import Path
 from django.conf import settings
 
 from spendra.roles.processes import Child, Supervisor
+
+logger = logging.getLogger(__name__)
+
+
+def make_partitions() -> None:
+    """The months ahead, where the worker has not made them. With Postgres away the gateway starts all the same."""
+    from django.db import Error, connection
+
+    from apps.budgets import maintenance
+
+    try:
+        maintenance.ensure_partitions()
+    except Error as error:
+        logger.warning("Could not look after the partitions of the months ahead: %s", error)
+    connection.close()
 
 
 def supervise(listener: socket.socket, processes: int) -> int:

@@ -32,7 +32,12 @@ def run_tasks() -> None:
     """Returns once the cluster runs; Python then waits for its processes, and a SIGTERM ends them in order."""
     from django_q.cluster import Cluster
 
+    from apps.budgets import maintenance
+    from spendra import schedules
+
     _wait_for_database()
+    maintenance.ensure_partitions()
+    schedules.install()
     Cluster().start()
 
 
@@ -63,7 +68,9 @@ def serve_relay(listener: socket.socket) -> int:
 
 
 def _sweep() -> int:
-    from apps.budgets import expiring
+    from apps.budgets import expiring, seeding
 
     close_old_connections()
+    # Whoever opened a period may have died before its history was summed.
+    seeding.seed_waiting()
     return expiring.sweep()

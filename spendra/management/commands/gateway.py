@@ -33,6 +33,7 @@ class Command(BaseCommand):
         except listening.CannotListen as error:
             raise CommandError(str(error)) from error
         listening.announce("gateway", listener, processes=processes)
+        gateway.make_partitions()
         sys.exit(gateway.serve(listener) if processes == 1 else gateway.supervise(listener, processes))
 
 

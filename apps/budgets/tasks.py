@@ -1,0 +1,11 @@
+"""What the worker does for this room; when, is in spendra/schedules.py. Each may run twice at once."""
+
+from apps.budgets import maintenance, seeding
+
+
+def ensure_partitions() -> int:
+    return maintenance.ensure_partitions()
+
+
+def open_periods_ahead() -> int:
+    return seeding.open_ahead()

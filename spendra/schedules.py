@@ -1,0 +1,33 @@
+"""The one list of periodic jobs. The sweeper is not here: the relay runs it each second, schedules are for minutes."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django_q.models import Schedule
+
+_PREFIX = "spendra: "
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    name: str
+    function: str
+    minutes: int
+
+
+JOBS = (
+    Job("make month partitions ahead", "apps.budgets.tasks.ensure_partitions", minutes=60),
+    Job("open periods ahead", "apps.budgets.tasks.open_periods_ahead", minutes=5),
+)
+
+
+@transaction.atomic
+def install() -> None:
+    """The schedules of this list and no other of ours: run at each start of the worker."""
+    wanted = {_PREFIX + job.name: job for job in JOBS}
+    Schedule.objects.filter(name__startswith=_PREFIX).exclude(name__in=wanted).delete()
+    for name, job in wanted.items():
+        Schedule.objects.update_or_create(
+            name=name,
+            defaults={"func": job.function, "schedule_type": Schedule.MINUTES, "minutes": job.minutes, "repeats": -1},
+        )
