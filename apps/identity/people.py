@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from apps.audit.recording import record
 from apps.identity.models import Person
@@ -19,12 +19,14 @@ def create_person(
     Invalid for an address or password that cannot be, Conflict where somebody has that address.
     """
     email = _email(email)
-    if Person.objects.filter(email__iexact=email).exists():
-        raise Conflict(f"Somebody with the address {email} exists already.", param="email")
     person = Person(email=email, name=name.strip(), is_staff=is_staff, is_superuser=is_superuser)
     _check_password(password, person)
     person.set_password(password)
-    person.save(force_insert=True)
+    try:
+        with transaction.atomic():
+            person.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(f"Somebody with the address {email} exists already.", param="email") from error
     _record("create_person", person, after=_state(person), acting=acting)
     return person
 

@@ -119,7 +119,7 @@ def rename(unit: Unit, *, organization: Organization, name: str, acting: str) ->
 
 @transaction.atomic
 def archive(unit: Unit, *, organization: Organization, acting: str, reason: str = "") -> Unit:
-    """Ends a unit; its history stays, and keys of an archived actor or project are refused. Idempotent.
+    """Ends a unit; its history stays, and keys of an archived actor are refused. Idempotent.
 
     Invalid while units that are not archived belong to it. Locks the organization's row.
     """

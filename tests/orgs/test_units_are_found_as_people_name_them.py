@@ -1,4 +1,8 @@
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
 import pytest
+from django.db import connection
 
 from apps.orgs import queries, units
 from spendra.kernel.errors import Invalid, NotFound
@@ -50,6 +54,19 @@ def test_an_actor_is_made_where_there_is_none_and_found_where_there_is(database:
     assert made == again == by_kind == by_reference
     employee = units.find_or_create_actor(organization=acme, name="employee:Ada", acting=ACTING)
     assert (employee.kind, employee.name) == ("employee", "Ada")
+
+
+def test_callers_at_the_same_time_make_one_actor(database: Database) -> None:
+    acme = make_organization()
+
+    def find_or_create(_: int) -> UUID:
+        try:
+            return units.find_or_create_actor(organization=acme, name="bot", acting=ACTING).id
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        assert len(set(threads.map(find_or_create, range(12)))) == 1
 
 
 def test_an_actor_elsewhere_than_asked_is_refused(database: Database) -> None:
