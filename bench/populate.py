@@ -30,7 +30,14 @@ def make_organization(slug: str) -> Organization:
 
 
 def cap(organization: Organization, unit: Unit | None) -> None:
-    set_cap(organization=organization, unit=unit, period_kind="total", amount=CAP_NANOS, acting=ACTING)
+    set_cap(
+        organization=organization,
+        unit=unit,
+        period_kind="total",
+        amount=CAP_NANOS,
+        counts_from_now=True,
+        acting=ACTING,
+    )
 
 
 def make_key(organization: Organization, name: str, *, team: Unit | None) -> str:

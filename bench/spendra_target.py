@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import processes
 from bench.targets import ROOT, Target
 from spendra.development.embedded_postgres import EmbeddedPostgres
 from spendra.development.embedded_postgres.ports import free_port
 
-# `durable` keeps fsync, synchronous_commit and full_page_writes on. The log may grow so far that a run of minutes is not
-# the run in which a checkpoint happens to fall.
+# fsync, synchronous_commit and full_page_writes are on. The log may grow, so that no checkpoint falls into one run and
+# not into another.
 POSTGRES_SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", "shared_buffers": "512MB"}
 
 
@@ -42,6 +43,10 @@ def run(command: list[str], database_url: str) -> str:
     return ran.stdout
 
 
+def run_module(name: str, *arguments: str, database_url: str) -> Any:
+    return json.loads(run([sys.executable, "-m", name, *arguments], database_url))
+
+
 @contextmanager
 def durable_postgres(folder: Path, *, settings: dict[str, str] | None = None) -> Iterator[EmbeddedPostgres]:
     with EmbeddedPostgres(folder, settings=POSTGRES_SETTINGS | (settings or {})) as server:
@@ -61,7 +66,7 @@ def fresh_database(bench_folder: Path) -> Iterator[Database]:
 
 
 def populate(database: Database) -> dict[str, list[str]]:
-    keys: dict[str, list[str]] = json.loads(run([sys.executable, "-m", "bench.populate"], database.url))
+    keys: dict[str, list[str]] = run_module("bench.populate", database_url=database.url)
     return keys
 
 

@@ -31,6 +31,7 @@ class Target:
     pid: int | None = None
     headers: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    streams: bool = True
     postgres_pid: int | None = None
     database_url: str = ""
 
