@@ -101,5 +101,6 @@ def _must_equal(answered: Answered, one: str, nanos: int, other: str, expected: 
 
 
 def _names(entry: LedgerEntry) -> list[str]:
-    organizations = [f"organization {o.name}" for o in Organization.objects.filter(id__in=entry.scope_ids)]
-    return organizations + [str(unit) for unit in Unit.objects.filter(id__in=entry.scope_ids)]
+    names = {unit.id: str(unit) for unit in Unit.objects.filter(id__in=entry.scope_ids)}
+    names |= {own.id: f"organization {own.name}" for own in Organization.objects.filter(id__in=entry.scope_ids)}
+    return [names[scope_id] for scope_id in entry.scope_ids]
