@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
+import sentry_sdk
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.core.exceptions import ImproperlyConfigured
@@ -125,7 +126,16 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not IS_PRODUCTION
 
 METRICS_BEARER_TOKEN = env.read("SPENDRA_METRICS_BEARER_TOKEN")
-SENTRY_DSN = env.read("SENTRY_DSN")
+if SENTRY_DSN := env.read("SENTRY_DSN"):
+    # Faults of ours only, and never what a caller said: no local variables, no bodies, no headers, no person.
+    sentry_sdk.init(
+        SENTRY_DSN,
+        environment=SPENDRA_ENV,
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        traces_sample_rate=0,
+    )
 
 # Where the default provider accounts of an organization point, each name with the meaning its vendor's SDK gives it.
 PROVIDER_BASE_URLS = {"openai": env.read("OPENAI_BASE_URL") or "https://api.openai.com/v1"}
