@@ -1,16 +1,14 @@
 """From a key and a model to everything that a request needs and that does not depend on the request: pure."""
 
-import fnmatch
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from uuid import UUID
 
 from apps.budgets.periods import lock_rank
 from apps.catalog.pricing import price_in_force
 from apps.catalog.types import CatalogEntry, ModelPrices
 from apps.gateway.rules import AccountRule, BudgetRule, CatalogRules, KeyRule, OrganizationRules
+from apps.keys.patterns import matcher
 from apps.orgs.scopes import scope_set
 from spendra.kernel.errors import (
     CapRequired,
@@ -123,8 +121,9 @@ def check_key(rules: OrganizationRules, key: KeyRule, at: datetime) -> None:
         raise KeyRejected(
             f"This key expired at {key.expires_at:%Y-%m-%d %H:%M} UTC. Ask an administrator for a new one."
         )
-    if rules.units[key.actor_id].is_archived:
-        raise KeyRejected(f"The {rules.units[key.actor_id].kind} that this key belongs to is archived.")
+    for unit in (key.actor_id, key.project_id):
+        if unit is not None and rules.units[unit].is_archived:
+            raise KeyRejected(f"The {rules.units[unit].kind} that this key belongs to is archived.")
     if rules.is_suspended:
         raise OrganizationSuspended(f"{rules.slug} is suspended: no request of its keys is forwarded.")
 
@@ -132,7 +131,7 @@ def check_key(rules: OrganizationRules, key: KeyRule, at: datetime) -> None:
 def _granted_entry(catalog: CatalogRules, key: KeyRule, provider: str, model: str) -> CatalogEntry:
     entry = catalog.catalog.resolve(provider, model)
     names = {f"{provider}/{model}"} | ({f"{provider}/{entry.model}"} if entry else set())
-    if not any(_pattern(grant).match(name) for grant in key.grants for name in names):
+    if not any(matcher(grant).match(name) for grant in key.grants for name in names):
         raise ModelNotGranted(
             f"This key is not granted {provider}/{model}. It may use: {', '.join(key.grants) or 'nothing yet'}.",
             param="model",
@@ -145,13 +144,7 @@ def _granted_entry(catalog: CatalogRules, key: KeyRule, provider: str, model: st
 
 
 def is_granted(key: KeyRule, provider: str, model: str) -> bool:
-    return any(_pattern(grant).match(f"{provider}/{model}") for grant in key.grants)
-
-
-@lru_cache(maxsize=4096)
-def _pattern(grant: str) -> re.Pattern[str]:
-    # Only * is special in a grant; fnmatch knows more, so that is escaped.
-    return re.compile(fnmatch.translate(grant.replace("[", "[[]").replace("?", "[?]")))
+    return any(matcher(grant).match(f"{provider}/{model}") for grant in key.grants)
 
 
 def _applied_budgets(rules: OrganizationRules, units: tuple[UUID, ...]) -> "list[AppliedBudget]":

@@ -2,6 +2,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
+from django.db.models.functions import Lower
 
 from spendra.kernel.ids import uuid7
 
@@ -12,6 +13,10 @@ class PersonManager(BaseUserManager["Person"]):
         person.set_password(password)
         person.save(using=self._db)
         return person
+
+    def get_by_natural_key(self, email: str | None) -> "Person":
+        """Whoever signs in as Ada@Example.com is ada@example.com."""
+        return self.get(email__iexact=email)
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "Person":
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
@@ -35,6 +40,9 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         verbose_name_plural = "people"
+        constraints = (
+            models.UniqueConstraint(Lower("email"), name="person_email_once", violation_error_message="Taken."),
+        )
 
     def __str__(self) -> str:
         return self.email

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from spendra.kernel.errors import Invalid
 
@@ -28,3 +29,15 @@ def normalize(text: str) -> str:
 def normalize_all(texts: Iterable[str]) -> list[str]:
     """Each once, in the order first named."""
     return list(dict.fromkeys(normalize(text) for text in texts))
+
+
+@lru_cache(maxsize=4096)
+def matcher(pattern: str) -> re.Pattern[str]:
+    """Matches the `provider/model` that a pattern allows. The halves apart: a `*` of the provider's does not reach into
+    the model, whose id may hold slashes itself."""
+    provider, _, model = pattern.partition("/")
+    return re.compile(f"{_any(provider, '[^/]*')}/{_any(model, '.*')}\\Z")
+
+
+def _any(half: str, anything: str) -> str:
+    return anything.join(map(re.escape, half.split("*")))
