@@ -190,3 +190,13 @@ def _goal_table(results: Results) -> str:
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     ruled = ("---", *("---:" for _ in head[1:]))
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ruled, *rows))
+
+
+def write_history(figures: Figures, ratios: dict[str, float], *, entries: int, folder: Path) -> str:
+    rows = [(name, f"{ratio:.3f}") for name, ratio in ratios.items()]
+    table = _table((f"{entries:,} past entries, of an empty ledger", "ratio"), rows)
+    text = f"Taken {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {machine()}.\n\n{table}"
+    (folder / "history.md").write_text(text + "\n")
+    record = {"machine": machine(), "entries": entries, "ratios": ratios, "figures": figures}
+    (folder / "history-results.json").write_text(json.dumps(record, indent=1) + "\n")
+    return text
