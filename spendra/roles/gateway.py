@@ -37,7 +37,7 @@ def supervise(listener: socket.socket, processes: int) -> int:
         for index in range(processes)
     ]
     try:
-        return Supervisor(children, drain_seconds=settings.DRAIN_SECONDS).run()
+        return Supervisor(children, listener=listener, drain_seconds=settings.DRAIN_SECONDS).run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +32,11 @@ class Child:
 
 
 class Supervisor:
-    def __init__(self, children: Sequence[Child], *, drain_seconds: float) -> None:
+    """`listener` is what the children serve; it is held open as long as they are replaced when they die."""
+
+    def __init__(self, children: Sequence[Child], *, listener: socket.socket, drain_seconds: float) -> None:
         self._children = children
+        self._listener = listener
         self._drain_seconds = drain_seconds
         self._stopping = asyncio.Event()
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -54,6 +58,8 @@ class Supervisor:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        # Else who comes now would be accepted by the kernel and wait until the last child has drained.
+        self._listener.close()
         for process in self._running.values():
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()

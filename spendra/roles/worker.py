@@ -25,7 +25,7 @@ def supervise(listener: socket.socket) -> int:
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--part"]
     relay = [*command, "relay", "--listener-fd", str(listener.fileno())]
     children = [Child("task cluster", [*command, "tasks"]), Child("relay", relay, inherited=[listener.fileno()])]
-    return Supervisor(children, drain_seconds=DRAIN_SECONDS).run()
+    return Supervisor(children, listener=listener, drain_seconds=DRAIN_SECONDS).run()
 
 
 def run_tasks() -> None:

@@ -175,7 +175,7 @@ def supervise(listener, options):
         )
         for index in range(options["processes"])
     ]
-    return Supervisor(children, drain_seconds=options.get("drain_seconds", 10)).run()
+    return Supervisor(children, listener=listener, drain_seconds=options.get("drain_seconds", 10)).run()
 
 
 def main(options, parent_fd=None):
