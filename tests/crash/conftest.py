@@ -1,0 +1,59 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests import databases
+from tests.crash.stage import Stage
+from tests.gateway.company import Company, make_company
+from tests.gateway.conftest import Sandbox, sandbox
+from tests.gateway.running import RunningGateway
+from tests.roles.commands import role
+
+__all__ = ["sandbox"]
+
+StartGateway = Callable[..., RunningGateway]
+
+
+@pytest.fixture(scope="session")
+def shared_stage(
+    database_copies: databases.Copies, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """One database and one worker for all tests that kill only gateways."""
+    database = database_copies.take()
+    with role(tmp_path_factory.mktemp("worker"), database.url, "worker", "--metrics-port", "0") as worker:
+        worker.wait_for_error_line("Sweeping")
+        yield Stage(database, sandbox)
+    database_copies.give_back(database)
+
+
+@pytest.fixture
+def stage(shared_stage: Stage, django_db_blocker: DjangoDbBlocker) -> Iterator[Stage]:
+    with django_db_blocker.unblock(), databases.as_default(shared_stage.database):
+        yield shared_stage
+
+
+@pytest.fixture
+def start_gateway(stage: Stage, tmp_path: Path) -> Iterator[StartGateway]:
+    """Starts gateways on the stage's database; what is left of them is killed at the end."""
+    started: list[RunningGateway] = []
+
+    def start(**options: object) -> RunningGateway:
+        log = tmp_path / f"gateway-{len(started)}.log"
+        gateway = RunningGateway(stage.database.url, stage.sandbox.url, log, **options)
+        started.append(gateway)
+        return gateway.__enter__()
+
+    yield start
+    for gateway in started:
+        gateway.__exit__()
+
+
+@pytest.fixture
+def company(stage: Stage) -> Company:
+    """With a hard cap on the organization and on each agent: every request moves two periods."""
+    company = make_company("")
+    company.cap(10**12)
+    company.cap(10**12, applies_to_each="agent", period_kind="month")
+    return company
