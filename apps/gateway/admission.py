@@ -31,6 +31,15 @@ IN_FLIGHT_PATIENCE_SECONDS = 0.1
 Known = tuple[OrganizationRules, CatalogRules, KeyRule]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Caller:
+    """Who asks, before anything is believed. Without a repr: `presented` holds a secret."""
+
+    presented: str
+    address: str
+    request_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """The worst case that is reserved: what the input and the output of one request can come to."""
@@ -59,11 +68,11 @@ class Admission:
         self._process_id = process_id
         self._lifetime_seconds = lifetime_seconds
 
-    async def authenticate(self, presented: str) -> Known:
+    async def authenticate(self, caller: Caller) -> Known:
         """The key and its rules. KeyRejected or OrganizationSuspended, confirmed by Postgres before they are raised."""
-        key_id, secret = parse(presented)
+        key_id, secret = parse(caller.presented)
         for _ in range(STALE_RULES_BEFORE_GIVING_UP):
-            found = await self._store.find(key_id)
+            found = await self._store.find(key_id, caller.address)
             if found is None:
                 raise KeyRejected("This key is unknown here. Check that it belongs to this installation.")
             rules, catalog, key = found
@@ -79,16 +88,14 @@ class Admission:
                 return found
         raise Busy("the rules of this organization are changing; try again")
 
-    async def admit(
-        self, presented: str, known: Known, request: ChatRequest, *, provider: str, request_id: str
-    ) -> Admitted:
+    async def admit(self, caller: Caller, known: Known, request: ChatRequest, *, provider: str) -> Admitted:
         """Reserves the worst case of the request under every cap that applies, in one round trip. `known` is what
         `authenticate` has just said of the key.
 
         Raises Refused where a rule or a cap is in the way, Busy where the database can't say just now. Nothing is
         reserved then; where the caller is cancelled in the meantime, what was granted is voided.
         """
-        attempt = _Attempt(presented, request, provider, request_id, known)
+        attempt = _Attempt(caller, request, provider, known)
         while True:
             route = await self._route(attempt)
             estimate = estimate_of(route, request, attempt.exact_input)
@@ -108,7 +115,7 @@ class Admission:
     async def _route(self, attempt: "_Attempt") -> Route:
         """From the snapshot; a refusal that it gives stands only while the snapshot is current."""
         while True:
-            rules, catalog, key = attempt.known or await self.authenticate(attempt.presented)
+            rules, catalog, key = attempt.known or await self.authenticate(attempt.caller)
             attempt.known = None
             try:
                 return find_route(
@@ -135,7 +142,7 @@ class Admission:
             "key_id": route.key.key_id,
             "actor_id": route.actor_id,
             "process_id": self._process_id,
-            "request_id": attempt.request_id,
+            "request_id": attempt.caller.request_id,
             "provider": route.provider,
             "model": route.entry.model,
             "price_version_id": route.price_version_id,
@@ -182,10 +189,9 @@ class Admission:
 class _Attempt:
     """One request on its way through admission: what was tried already."""
 
-    presented: str
+    caller: Caller
     request: ChatRequest
     provider: str
-    request_id: str
     known: Known | None
     exact_input: int | None = None
     has_counted: bool = False

@@ -14,7 +14,8 @@ import orjson
 from django.conf import settings
 
 from apps.gateway import errors, headers, metrics
-from apps.gateway.admission import Admission
+from apps.gateway.addresses import client_address
+from apps.gateway.admission import Admission, Caller
 from apps.gateway.booking import Booking
 from apps.gateway.chat import ChatCompletions, Receive, Send
 from apps.gateway.forwarding import Headers, Upstream
@@ -104,11 +105,11 @@ class Gateway:
             headers.check_headers(client)
             if not self._process.is_seen():
                 raise Busy("this gateway has lost its database; try again")
-            await self._chat(client, await _body(receive), receive, send, request_id)
+            await self._chat(client, _caller(scope, request_id), await _body(receive), receive, send)
             metrics.requests.labels("answered").inc()
         elif path == "/v1/models":
             headers.check_headers(client)
-            await _send_json(send, 200, await self._models(headers.presented_key(client)), request_id)
+            await _send_json(send, 200, await self._models(_caller(scope, request_id)), request_id)
         elif path == "/metrics":
             await self._metrics(client, send, request_id)
         else:
@@ -126,6 +127,15 @@ class Gateway:
             raise RouteNotFound("There is no /metrics without its bearer token, SPENDRA_METRICS_BEARER_TOKEN.")
         body = await self._render_metrics()
         await _send(send, 200, [(b"content-type", b"text/plain; version=0.0.4"), _length(body)], body)
+
+
+def _caller(scope: Any, request_id: str) -> Caller:
+    peer = scope["client"][0] if scope.get("client") else ""
+    return Caller(
+        presented=headers.presented_key(scope["headers"]),
+        address=client_address(peer, scope["headers"]),
+        request_id=request_id,
+    )
 
 
 async def _body(receive: Receive) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from apps.gateway import costing, headers, metrics
-from apps.gateway.admission import Admission, Admitted, default_output_limit
+from apps.gateway.admission import Admission, Admitted, Caller, default_output_limit
 from apps.gateway.answers import Answer, read_plain
 from apps.gateway.booking import Booking, Spent, ending_of
 from apps.gateway.errors import stream_event
@@ -43,16 +43,15 @@ class ChatCompletions:
         self._upstream = upstream
         self._store = store
 
-    async def __call__(self, client: Headers, body: bytes, receive: Receive, send: Send, request_id: str) -> None:
+    async def __call__(self, client: Headers, caller: Caller, body: bytes, receive: Receive, send: Send) -> None:
         """Answers, and leaves nothing reserved. Raises SpendraError as long as no answer has begun."""
         started = time.perf_counter()
-        presented = headers.presented_key(client)
         headers.require_json(client)
-        known = await self._admission.authenticate(presented)
+        known = await self._admission.authenticate(caller)
         request = parse_chat_request(body)
-        admitted = await self._admission.admit(presented, known, request, provider=self.provider, request_id=request_id)
+        admitted = await self._admission.admit(caller, known, request, provider=self.provider)
         metrics.admission_seconds.observe(time.perf_counter() - started)
-        call = _Call(self, request, admitted, send, request_id)
+        call = _Call(self, request, admitted, send, caller.request_id)
         try:
             await call.run(client, receive)
         except BaseException:

@@ -1,6 +1,6 @@
 """GET /v1/models: what the key may use, in OpenAI's shape."""
 
-from apps.gateway.admission import Admission
+from apps.gateway.admission import Admission, Caller
 from apps.gateway.routing import is_granted
 
 PROVIDER = "openai"
@@ -10,8 +10,8 @@ class ModelList:
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
 
-    async def __call__(self, presented: str) -> dict[str, object]:
-        _, catalog, key = await self._admission.authenticate(presented)
+    async def __call__(self, caller: Caller) -> dict[str, object]:
+        _, catalog, key = await self._admission.authenticate(caller)
         names = sorted(
             name
             for provider, name in catalog.catalog.entries

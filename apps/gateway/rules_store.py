@@ -3,6 +3,8 @@ that is confirmed before it is answered."""
 
 import asyncio
 import logging
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -22,6 +24,25 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOADS_BEFORE_GIVING_UP = 3
+UNKNOWN_KEYS_A_SECOND = 100
+
+
+class LookupLimit:
+    """How many unknown keys one address may have looked up a second: guessing must not load Postgres."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._counts: Counter[str] = Counter()
+
+    def count(self, address: str) -> None:
+        """Busy once the address has used its share of this second."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second = second
+            self._counts.clear()
+        self._counts[address] += 1
+        if self._counts[address] > UNKNOWN_KEYS_A_SECOND:
+            raise Busy("too many unknown keys come from this address; try again")
 
 
 class RulesStore:
@@ -32,6 +53,7 @@ class RulesStore:
         self.connection = HotConnection(url, name="spendra gateway tokens")
         self._tokens: Lane[UUID, str | None] = Lane(self._read_tokens)
         self._owners: Lane[str, UUID | None] = Lane(self._read_owners)
+        self._unknown_keys = LookupLimit()
         self._loading: dict[UUID, asyncio.Task[None]] = {}
         self._catalog: CatalogRules | None = None
         self._organizations: dict[UUID, OrganizationRules] = {}
@@ -48,10 +70,11 @@ class RulesStore:
         self._last_answer = datetime.fromisoformat(database_now)
         self._clock_ahead = self._last_answer - datetime.now(UTC)
 
-    async def find(self, key_id: str) -> tuple[OrganizationRules, CatalogRules, KeyRule] | None:
+    async def find(self, key_id: str, address: str) -> tuple[OrganizationRules, CatalogRules, KeyRule] | None:
         """The key and the rules it stands in, asked of Postgres where memory does not know it. None: no such key."""
         owner = self._owner_of_key.get(key_id)
         if owner is None or key_id not in self._organizations[owner].keys:
+            self._unknown_keys.count(address)
             owner = await self._owners.submit(key_id)
             if owner is None:
                 return None

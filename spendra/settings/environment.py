@@ -1,5 +1,6 @@
 """The only reader of the process environment. docs/configuration.md lists every name read here; a test compares."""
 
+import ipaddress
 import os
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def read_int(name: str, default: int, *, lowest: int, highest: int) -> int:
     if not text.isascii() or not text.isdigit() or not lowest <= int(text) <= highest:
         raise ImproperlyConfigured(f"{name} must be a whole number from {lowest} to {highest}, not {text!r}")
     return int(text)
+
+
+def read_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    try:
+        return [ipaddress.ip_network(part) for part in read_list(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} takes addresses and networks such as 10.0.0.0/8: {error}") from error
 
 
 def deployment() -> str:

@@ -1,6 +1,8 @@
 from spendra.settings import environment as env
 from spendra.settings.base import *  # noqa: F403
 
+# Whose x-forwarded-for is believed: addresses or networks of the customer's own ingress.
+TRUSTED_PROXIES = env.read_networks("SPENDRA_TRUSTED_PROXIES")
 MAX_BODY_BYTES = env.read_int("SPENDRA_MAX_BODY_BYTES", 20 * 2**20, lowest=1024, highest=2**30)
 BODY_TIMEOUT_SECONDS = env.read_int("SPENDRA_BODY_TIMEOUT_SECONDS", 30, lowest=1, highest=600)
 UPSTREAM_CONNECT_TIMEOUT_SECONDS = env.read_int("SPENDRA_UPSTREAM_CONNECT_TIMEOUT_SECONDS", 10, lowest=1, highest=120)

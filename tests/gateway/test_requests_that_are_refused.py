@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import httpx
 import openai
 import pytest
 
@@ -127,3 +128,18 @@ def test_a_soft_cap_refuses_nothing_and_an_unknown_route_is_404(company: Company
     answer = company.client().with_options(base_url=f"{company.gateway_url}/v1/no-such")
     with pytest.raises(openai.NotFoundError):
         answer.chat.completions.create(**body())
+
+
+def test_somebody_who_guesses_keys_is_slowed_down_and_leaves_others_alone(company: Company) -> None:
+    elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
+    with httpx.Client(transport=elsewhere) as guesser:
+        statuses = {
+            guesser.post(
+                f"{company.gateway_url}/v1/chat/completions",
+                json=body(),
+                headers={"authorization": f"Bearer {mint(live=False).key}"},
+            ).status_code
+            for _ in range(400)
+        }
+    assert statuses <= {401, 503}
+    assert company.chat(model="gpt-of-tomorrow").status_code == 404

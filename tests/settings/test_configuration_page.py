@@ -9,7 +9,7 @@ from spendra.settings.environment import REQUIRED_IN_PRODUCTION
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "configuration.md"
-READERS = {"read", "read_list", "read_int"}
+READERS = {"read", "read_list", "read_int", "read_networks"}
 ROW = re.compile(r"^\| `([A-Z0-9_]+)` \| (yes)? ?\|", re.MULTILINE)
 
 
