@@ -90,12 +90,12 @@ def tokens_of(connection: psycopg.Connection[Any], organization: Organization) -
 
 
 def a_request(
-    organization: Organization, tokens: dict[str, str], periods: Sequence[int], nanos: int = 100, **fields: Any
+    organization: Organization, rules: dict[str, str], periods: Sequence[int], nanos: int = 100, **fields: Any
 ) -> dict[str, Any]:
     return {
         "id": str(uuid7()),
         "organization_id": str(organization.id),
-        **tokens,
+        **rules,
         "nanos": nanos,
         "tokens": 10,
         "period_ids": list(periods),

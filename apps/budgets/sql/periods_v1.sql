@@ -89,35 +89,42 @@ BEGIN
     -- covers a transaction that has begun and is not shown yet.
     SELECT spendra_now_v1() - interval '1 second' - coalesce(clock_timestamp() - min(xact_start), interval '0') INTO since
     FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
-    history := budgets_history_v1(w.organization_id, w.scope, w.measure, w.starts_at, w.ends_at, '-infinity', since);
+    history := budgets_history_v1(w.organization_id, w.scope, w.measure, w.starts_at, w.ends_at, '-infinity', since,
+                                    seeded_period);
 
     open_ids := ARRAY(SELECT id FROM budgets_reservation
                       WHERE state = 'open' AND organization_id = w.organization_id
                         AND (w.scope = w.organization_id OR scope_ids @> ARRAY[w.scope])
+                        AND seeded_period <> ALL (period_ids)
                         AND reserved_at >= w.starts_at AND reserved_at < w.ends_at ORDER BY id);
     PERFORM budgets_lock_reservations_v1(open_ids);
     PERFORM budgets_lock_periods_v1(ARRAY[seeded_period]);
     IF NOT (SELECT is_seeding FROM budgets_period WHERE id = seeded_period) THEN
         RETURN false;
     END IF;
-    recent := budgets_history_v1(w.organization_id, w.scope, w.measure, w.starts_at, w.ends_at, since, 'infinity');
+    recent := budgets_history_v1(w.organization_id, w.scope, w.measure, w.starts_at, w.ends_at, since, 'infinity',
+                                   seeded_period);
     WITH taken_over AS (
         UPDATE budgets_reservation SET period_ids = period_ids || seeded_period
         WHERE id = ANY (open_ids) AND id BETWEEN open_ids[1] AND open_ids[cardinality(open_ids)] AND state = 'open'
         RETURNING amount_nanos, amount_tokens)
     SELECT coalesce(sum(CASE w.measure WHEN 'nanos' THEN amount_nanos WHEN 'tokens' THEN amount_tokens ELSE 1 END), 0)
     INTO held FROM taken_over;
-    UPDATE budgets_period SET settled = history + recent, seeded = history + recent, reserved = held, is_seeding = false
+    UPDATE budgets_period
+    SET settled = settled + history + recent, seeded = history + recent, reserved = reserved + held, is_seeding = false
     WHERE id = seeded_period;
     RETURN true;
 END $$;
 
--- What entries of a scope whose reservation was made in [opens, closes) amount to, booked in [after, before).
+-- What entries of a scope whose reservation was made in [opens, closes) amount to, booked in [after, before). Those that
+-- name the period are in it already: after a failover, settles may come for a period whose seeding was lost.
 CREATE FUNCTION budgets_history_v1(organization uuid, scope uuid, measure text, opens timestamptz, closes timestamptz,
-                                   after timestamptz, before timestamptz) RETURNS numeric LANGUAGE sql VOLATILE AS $$
+                                   after timestamptz, before timestamptz, period bigint)
+RETURNS numeric LANGUAGE sql VOLATILE AS $$
     SELECT coalesce(sum(CASE measure WHEN 'nanos' THEN amount_nanos WHEN 'tokens' THEN tokens
                         ELSE CASE WHEN kind = 'charge' THEN 1 WHEN cause = 'late_void' THEN -1 ELSE 0 END END), 0)
     FROM ledger_ledgerentry
     WHERE organization_id = organization AND (scope = organization OR scope_ids @> ARRAY[scope])
       AND occurred_at >= opens AND occurred_at < closes AND booked_at >= greatest(after, opens) AND booked_at < before
+      AND period <> ALL (period_ids)
 $$;
