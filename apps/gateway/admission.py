@@ -88,6 +88,15 @@ class Admission:
                 return found
         raise Busy("the rules of this organization are changing; try again")
 
+    async def authenticate_now(self, caller: Caller) -> Known:
+        """As `authenticate`, for an answer that no reserve confirms: the rules are in force at this moment."""
+        for _ in range(STALE_RULES_BEFORE_GIVING_UP):
+            rules, catalog, key = await self.authenticate(caller)
+            if await self._store.are_current(rules, catalog):
+                return rules, catalog, key
+            await self._store.refresh(rules, catalog)
+        raise Busy("the rules of this organization are changing; try again")
+
     async def admit(self, caller: Caller, known: Known, request: ChatRequest, *, provider: str) -> Admitted:
         """Reserves the worst case of the request under every cap that applies, in one round trip. `known` is what
         `authenticate` has just said of the key.
@@ -97,9 +106,7 @@ class Admission:
         """
         attempt = _Attempt(caller, request, provider, known)
         while True:
-            route = await self._route(attempt)
-            estimate = estimate_of(route, request, attempt.exact_input)
-            _check_key_limit(route, estimate)
+            route, estimate = await self._route(attempt)
             try:
                 window = await self._periods.window(route, self._store.now())
             except RulesMoved:
@@ -112,20 +119,31 @@ class Admission:
                 return Admitted(route, estimate, reservation)
             await self._after(verdict, attempt, route, window, estimate)
 
-    async def _route(self, attempt: "_Attempt") -> Route:
+    async def _route(self, attempt: "_Attempt") -> tuple[Route, Estimate]:
         """From the snapshot; a refusal that it gives stands only while the snapshot is current."""
         while True:
             rules, catalog, key = attempt.known or await self.authenticate(attempt.caller)
             attempt.known = None
             try:
-                return find_route(
+                route = find_route(
                     rules, catalog, key, provider=attempt.provider, model=attempt.request.model, at=self._store.now()
                 )
+                return route, await self._estimate(attempt, route)
             except Refused:
                 if await self._store.are_current(rules, catalog):
                     raise
                 attempt.count_stale()
                 await self._store.refresh(rules, catalog)
+
+    async def _estimate(self, attempt: "_Attempt", route: Route) -> Estimate:
+        """ReservationTooLarge where the key allows less a request, ModelUnpriced where nothing bounds the price."""
+        limit = route.key.max_reservation_nanos
+        while True:
+            estimate = estimate_of(route, attempt.request, attempt.exact_input)
+            if limit is None or estimate.nanos <= limit:
+                return estimate
+            if not await self._count_exactly(attempt, route):
+                raise refusals.reservation_too_large(estimate, limit)
 
     def _reservation(self, route: Route, window: Window, estimate: Estimate, attempt: "_Attempt") -> ReservationRequest:
         return {
@@ -233,9 +251,3 @@ def default_output_limit(route: Route, request: ChatRequest) -> int | None:
     if request.output_limit is not None:
         return None
     return route.key.default_output_tokens or route.rules.default_output_tokens
-
-
-def _check_key_limit(route: Route, estimate: Estimate) -> None:
-    limit = route.key.max_reservation_nanos
-    if limit is not None and estimate.nanos > limit:
-        raise refusals.reservation_too_large(estimate, limit)

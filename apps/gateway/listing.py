@@ -11,7 +11,7 @@ class ModelList:
         self._admission = admission
 
     async def __call__(self, caller: Caller) -> dict[str, object]:
-        _, catalog, key = await self._admission.authenticate(caller)
+        _, catalog, key = await self._admission.authenticate_now(caller)
         names = sorted(
             name
             for provider, name in catalog.catalog.entries
