@@ -1,0 +1,55 @@
+"""Gateways on one database: two of one process, and one of two processes that share a port."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests import databases
+from tests.databases import Database
+from tests.freshness.doors import Doors, open_doors
+from tests.gateway.company import Company, make_company
+from tests.gateway.conftest import Sandbox, sandbox, shared_database
+from tests.gateway.running import RunningGateway
+
+__all__ = ["sandbox", "shared_database"]
+
+
+@pytest.fixture(scope="session")
+def two_gateways(
+    shared_database: Database, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[RunningGateway]]:
+    folder = tmp_path_factory.mktemp("two-gateways")
+    with ExitStack() as running:
+        logs = (folder / "first.log", folder / "second.log")
+        yield [running.enter_context(RunningGateway(shared_database.url, sandbox.url, log)) for log in logs]
+
+
+@pytest.fixture(scope="session")
+def gateway_of_two(
+    shared_database: Database, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningGateway]:
+    log = tmp_path_factory.mktemp("gateway-of-two") / "gateway.log"
+    with RunningGateway(shared_database.url, sandbox.url, log, processes=2) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def company(
+    two_gateways: list[RunningGateway], shared_database: Database, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Company]:
+    with django_db_blocker.unblock(), databases.as_default(shared_database):
+        yield make_company(two_gateways[0].url)
+
+
+@pytest.fixture
+def doors(two_gateways: list[RunningGateway], company: Company) -> Iterator[Doors]:
+    with open_doors(two_gateways, key=company.key) as doors:
+        yield doors
+
+
+@pytest.fixture
+def doors_of_one_port(gateway_of_two: RunningGateway, company: Company) -> Iterator[Doors]:
+    with open_doors([gateway_of_two], key=company.key) as doors:
+        yield doors
