@@ -28,21 +28,30 @@ UNKNOWN_KEYS_A_SECOND = 100
 
 
 class LookupLimit:
-    """How many unknown keys one address may have looked up a second: guessing must not load Postgres."""
+    """How many unknown keys one address may have looked up a second: guessing must not load Postgres.
+
+    A key that exists is not counted: behind an ingress everybody has one address, and a process that has just started
+    knows no key."""
 
     def __init__(self) -> None:
         self._second = 0
         self._counts: Counter[str] = Counter()
 
-    def count(self, address: str) -> None:
+    def check(self, address: str) -> None:
         """Busy once the address has used its share of this second."""
+        self._turn_second()
+        if self._counts[address] >= UNKNOWN_KEYS_A_SECOND:
+            raise Busy("too many unknown keys come from this address; try again")
+
+    def count(self, address: str) -> None:
+        self._turn_second()
+        self._counts[address] += 1
+
+    def _turn_second(self) -> None:
         second = int(time.monotonic())
         if second != self._second:
             self._second = second
             self._counts.clear()
-        self._counts[address] += 1
-        if self._counts[address] > UNKNOWN_KEYS_A_SECOND:
-            raise Busy("too many unknown keys come from this address; try again")
 
 
 class RulesStore:
@@ -74,9 +83,10 @@ class RulesStore:
         """The key and the rules it stands in, asked of Postgres where memory does not know it. None: no such key."""
         owner = self._owner_of_key.get(key_id)
         if owner is None or key_id not in self._organizations[owner].keys:
-            self._unknown_keys.count(address)
+            self._unknown_keys.check(address)
             owner = await self._owners.submit(key_id)
             if owner is None:
+                self._unknown_keys.count(address)
                 return None
             await self.reload(owner)
         if self._catalog is None:
