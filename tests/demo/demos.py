@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,13 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {"PATH": os.defpath, "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8", **more}
 
 
+def demo_command(folder: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "manage.py", "demo", "--data-dir", str(folder), *arguments]
+
+
 def run_demo(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "manage.py", "demo", "--data-dir", str(folder), *arguments],
+        demo_command(folder, *arguments),
         cwd=ROOT,
         env=clean_environment(**environment),
         capture_output=True,
@@ -35,16 +39,16 @@ class Demo:
 
     described: dict[str, str]
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.folder = folder
         self._output = folder.with_name(f"{folder.name}.out")
         self._description = folder / "demo.json"
         self._earlier = _written_at(self._description)
         with self._output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "demo", "--data-dir", str(folder), *arguments],
+                command,
                 cwd=ROOT,
-                env=clean_environment(**environment),
+                env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -93,7 +97,7 @@ class Demo:
 
 @contextmanager
 def starting_demo(folder: Path, *arguments: str, **environment: str) -> Iterator[Demo]:
-    demo = Demo(folder, *arguments, **environment)
+    demo = Demo(folder, demo_command(folder, *arguments), clean_environment(**environment))
     try:
         yield demo
     finally:

@@ -1,23 +1,22 @@
 """The demo from its first line to its last."""
 
 import importlib.util
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType
 
 import dj_database_url
 from django.core.management import call_command
 from django.db import OperationalError, connections
 
 from spendra.development import demo_data
-from spendra.development.demo import addresses, environment
-from spendra.development.demo.errors import DemoError, Interrupted
+from spendra.development.demo import addresses, environment, signals
+from spendra.development.demo.errors import DemoError
 from spendra.development.demo.folder import DemoFolder
 from spendra.development.demo.roles import Roles
 from spendra.development.demo.running import Running
 from spendra.development.demo.screen import Screen, shortened
+from spendra.development.demo.signals import Interrupted
 from spendra.development.embedded_postgres import EmbeddedPostgres
 from spendra.settings import environment as given
 
@@ -37,7 +36,7 @@ def run(folder: DemoFolder, options: Options, screen: Screen) -> None:
     """
     if importlib.util.find_spec("openai") is None:
         raise DemoError("The demo needs the official OpenAI client: install requirements-dev.txt.")
-    with folder.claimed(), _interruptible():
+    with folder.claimed(), signals.interruptible():
         chosen = addresses.choose(
             gateway_port=options.gateway_port, dashboard_port=options.dashboard_port, is_once=options.is_once
         )
@@ -57,14 +56,16 @@ def _serve(folder: DemoFolder, running: Running, screen: Screen, *, is_once: boo
             roles.start()
         _prove(running, screen)
         connections.close_all()
-        if not is_once:
+        if is_once:
+            folder.write_description(running.described())
+        else:
             screen.show_places(running, folder.path)
-        folder.write_description(running.described())
-        if not is_once:
             with suppress(Interrupted):
+                folder.write_description(running.described())
                 roles.watch()
+            screen.say("\nEnding: running requests finish, what was spent is settled.")
     finally:
-        _ignore_signals()
+        signals.ignore()
         roles.stop()
 
 
@@ -111,21 +112,3 @@ def _prove(running: Running, screen: Screen) -> None:
         screen.show_proof(found)
     witness = " and at what the provider counted" if sandbox_url else ""
     screen.say(f"\nBoth were answered, reserved for, and settled at the exact catalog price{witness}.")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Inside, the first Ctrl-C or SIGTERM raises Interrupted and the next ones are ignored: all is ended already."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        _ignore_signals()
-        raise Interrupted(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-    yield
-
-
-def _ignore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

@@ -37,7 +37,7 @@ class Screen:
     @contextmanager
     def step(self, doing: str) -> Iterator[None]:
         """Says at once what is going on, and when it is done how long it took."""
-        print(f"  {doing} … ", end="", file=self._out, flush=True)
+        print(f"  {doing} ... ", end="", file=self._out, flush=True)
         begun = time.monotonic()
         try:
             yield

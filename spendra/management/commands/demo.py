@@ -7,9 +7,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from spendra.development.demo import demonstration
-from spendra.development.demo.errors import DemoError, Interrupted
+from spendra.development.demo.errors import DemoError
 from spendra.development.demo.folder import DemoFolder
 from spendra.development.demo.screen import Screen
+from spendra.development.demo.signals import Interrupted
 from spendra.kernel.errors import SpendraError
 
 _SIGNALLED = 128  # how shells tell which signal ended a program
