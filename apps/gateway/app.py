@@ -73,13 +73,14 @@ class Gateway:
         self._process.drain()
 
     async def shutdown(self) -> None:
-        """Every settle lands, or is left to the sweeper after half of the drain time."""
+        """Every settle lands, or is left to the sweeper after half of the drain time: then it raises, so that the exit
+        code tells."""
         given_up = await self._booking.close(settings.DRAIN_SECONDS / 2)
-        if given_up:
-            log.error("%d reservations are left to the sweeper: Postgres did not take their endings", given_up)
         await self._process.close()
         await self._upstream.close()
         await self._store.close()
+        if given_up:
+            raise RuntimeError(f"{given_up} reservations are left to the sweeper: Postgres did not take their endings")
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         request_id = uuid7().hex

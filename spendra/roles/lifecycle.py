@@ -18,7 +18,7 @@ class Lifecycle(Protocol):
         """The port is closed: report not ready; running requests go on."""
 
     async def shutdown(self) -> None:
-        """The last request has ended: finish background work, close connections."""
+        """The last request has ended: finish background work, close connections. An exception makes the exit code 1."""
 
 
 class Application(Lifecycle, Protocol):
