@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
@@ -39,9 +40,9 @@ def start_gateway(stage: Stage, tmp_path: Path) -> Iterator[StartGateway]:
     """Starts gateways on the stage's database; what is left of them is killed at the end."""
     started: list[RunningGateway] = []
 
-    def start(**options: object) -> RunningGateway:
+    def start(*, database_url: str = "", **options: Any) -> RunningGateway:
         log = tmp_path / f"gateway-{len(started)}.log"
-        gateway = RunningGateway(stage.database.url, stage.sandbox.url, log, **options)
+        gateway = RunningGateway(database_url or stage.database.url, stage.sandbox.url, log, **options)
         started.append(gateway)
         return gateway.__enter__()
 

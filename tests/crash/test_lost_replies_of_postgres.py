@@ -1,0 +1,76 @@
+"""A reply that never comes says nothing about what was done: it is asked for again, or taken back."""
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.crash.books import Caller, check
+from tests.crash.conftest import StartGateway
+from tests.crash.lossy_line import LossyLine
+from tests.crash.stage import Stage, beside, eventually
+from tests.gateway.company import Company
+
+FENCE = "SELECT pg_advisory_xact_lock(budgets_fence_v1())"
+
+
+@pytest.fixture
+def line(stage: Stage) -> Iterator[LossyLine]:
+    with LossyLine(stage.database.url) as line:
+        yield line
+
+
+@pytest.fixture
+def caller(company: Company, line: LossyLine, start_gateway: StartGateway) -> Caller:
+    """Of a gateway behind the line, whose connections stand."""
+    company.gateway_url = start_gateway(database_url=line.url).url
+    caller = Caller(company)
+    caller.send()
+    company.wait_for_ends(1)
+    return caller
+
+
+def test_a_reserve_whose_reply_is_lost_is_asked_again_and_reserves_once(
+    stage: Stage, caller: Caller, line: LossyLine
+) -> None:
+    line.lose_replies("spendra reserve", 1)
+    assert caller.send().status_code == 200
+    lines = check([caller], stage.sandbox.url)
+    assert [one.is_estimated for one in lines] == [False, False]
+
+
+def test_a_reserve_that_is_given_up_is_taken_back(stage: Stage, caller: Caller, line: LossyLine) -> None:
+    line.lose_replies("spendra reserve", 2)  # the reply, and the connection over which it is asked for again
+    refused = caller.send()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "busy")
+    _, given_up = check([caller], stage.sandbox.url)
+    assert [one.state for one in given_up.reservations] == ["voided"]
+    assert not given_up.is_charged
+
+
+def test_a_reserve_that_commits_after_it_was_given_up_is_taken_back(
+    stage: Stage, caller: Caller, line: LossyLine
+) -> None:
+    with psycopg.connect(stage.database.url) as fence:
+        with stage.locked("budgets_period", "organization_id = %s", caller.company.organization.id):
+            waiting = beside(caller.send)
+            stage.wait_for_lock_wait("spendra reserve")
+            fence.execute(FENCE)
+            line.break_off("spendra reserve")
+            time.sleep(0.1)
+        # The one that nobody hears any more holds the periods now; the one that asks again gives up waiting for them.
+        refused = waiting.result()
+        fence.rollback()
+    assert refused.status_code == 503
+    eventually(lambda: len(caller.company.reservations()) == 2)
+    _, given_up = check([caller], stage.sandbox.url)
+    assert [one.state for one in given_up.reservations] == ["voided"]
+
+
+def test_a_settle_whose_reply_is_lost_is_booked_once(stage: Stage, caller: Caller, line: LossyLine) -> None:
+    line.lose_replies("spendra settle", 1)
+    caller.send()
+    eventually(lambda: len(caller.company.entries()) == 2)
+    lines = check([caller], stage.sandbox.url)
+    assert [[entry.cause for entry in one.entries] for one in lines] == [["settled"], ["settled"]]
