@@ -54,7 +54,7 @@ class World:
         self.hot = HotConnection(database.url, name="simulator")
         self.steps: list[tuple[int, Callable[[], str]]] = [
             (30, self.reserve), (16, self.end), (6, self.sweep), (6, self.heartbeat), (6, self.new_cap),
-            (5, self.move_cap), (2, self.archive_cap), (14, self.reload), (5, self.time_passes), (2, self.boundary),
+            (5, self.move_cap), (1, self.archive_cap), (26, self.reload), (5, self.time_passes), (4, self.boundary),
             (2, self.crash), (4, self.lost_reply), (3, self.rolled_back), (2, self.failover), (3, self.end_by_hand),
             (4, self.seed_waiting), (4, self.decided_before),
         ]  # fmt: skip

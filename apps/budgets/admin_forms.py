@@ -1,0 +1,132 @@
+"""The acts of this room's admin pages: one form a use case."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextInputWidget
+
+from apps.budgets import capping, ending
+from apps.budgets.models import Budget, Hardness, Measure, PeriodKind, Reservation, ReservationState
+from apps.orgs.models import Organization, UnitKind
+from apps.orgs.queries import find_unit
+from spendra.kernel.governed_admin import ActForm, Done
+from spendra.kernel.money import format_usd, parse_usd
+
+
+def shown_amount(amount: int, measure: str) -> str:
+    return f"{format_usd(amount)} USD" if measure == Measure.NANOS else f"{amount} {measure}"
+
+
+def read_amount(text: str, measure: str) -> int:
+    try:
+        return parse_usd(text) if measure == Measure.NANOS else int(text)
+    except ValueError as error:
+        message = str(error) if measure == Measure.NANOS else f"{text!r} is not a whole number of {measure}"
+        raise forms.ValidationError({"amount": message}) from error
+
+
+class _Amount(ActForm):
+    amount = forms.CharField(
+        max_length=30,
+        widget=AdminTextInputWidget,
+        help_text="USD such as 12.50, or a whole number of requests or tokens.",
+    )
+    reason = forms.CharField(
+        max_length=500, required=False, widget=AdminTextInputWidget, help_text="Kept in the audit record."
+    )
+
+
+class SetCap(_Amount):
+    title = "Set cap"
+    note = "Binds the next request. Where the scope has a budget of that period and hardness, its amount changes."
+    organization = forms.ModelChoiceField(Organization.objects.all())
+    unit = forms.CharField(
+        max_length=210,
+        required=False,
+        widget=AdminTextInputWidget,
+        help_text="A name, kind:name, or an id. Empty: the whole organization.",
+    )
+    applies_to_each = forms.ChoiceField(
+        choices=[("", "one budget for the scope"), *UnitKind.choices],
+        required=False,
+        help_text="Every unit of this kind below the scope gets a budget of its own, on first use.",
+    )
+    measure = forms.ChoiceField(choices=Measure.choices, initial=Measure.NANOS)
+    period_kind = forms.ChoiceField(choices=PeriodKind.choices, initial=PeriodKind.MONTH)
+    hardness = forms.ChoiceField(choices=Hardness.choices, initial=Hardness.HARD)
+    fixed_starts_at = forms.SplitDateTimeField(required=False, widget=AdminSplitDateTime, help_text="UTC; fixed only.")
+    fixed_ends_at = forms.SplitDateTimeField(required=False, widget=AdminSplitDateTime, help_text="UTC; fixed only.")
+    counts_from_now = forms.BooleanField(required=False, help_text="Leave out what its window has seen already.")
+    field_order = ("organization", "unit", "applies_to_each", "measure", "amount")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if "amount" in data and "measure" in data:
+            data["amount"] = read_amount(data["amount"], data["measure"])
+        return data
+
+    def carry_out(self, *, acting: str) -> Done:
+        data = dict(self.cleaned_data)
+        unit = data.pop("unit")
+        data["unit"] = find_unit(data["organization"], unit) if unit else None
+        budget = capping.set_cap(**data, acting=acting)
+        return Done(f"The cap is {shown_amount(budget.amount, budget.measure)}.", budget)
+
+
+class ChangeCap(_Amount):
+    title = "Change cap"
+    note = "Binds the next request on every gateway."
+
+    @classmethod
+    def is_offered(cls, subject: Budget) -> bool:
+        return subject.archived_at is None
+
+    @classmethod
+    def initial_of(cls, subject: Budget) -> dict[str, Any]:
+        is_money = subject.measure == Measure.NANOS
+        return {"amount": format_usd(subject.amount) if is_money else str(subject.amount)}
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if "amount" in data:
+            data["amount"] = read_amount(data["amount"], self.subject.measure)
+        return data
+
+    def carry_out(self, *, acting: str) -> Done:
+        budget = capping.change_amount(self.subject, **self.cleaned_data, acting=acting)
+        return Done(f"The cap is {shown_amount(budget.amount, budget.measure)}.", budget)
+
+
+class ArchiveCap(ActForm):
+    title = "Archive"
+    note = "The next request is no longer held to it. A budget that is archived never comes back."
+    reason = forms.CharField(max_length=500, required=False, widget=AdminTextInputWidget)
+
+    @classmethod
+    def is_offered(cls, subject: Budget) -> bool:
+        return subject.archived_at is None
+
+    def carry_out(self, *, acting: str) -> Done:
+        budget = capping.archive_cap(
+            self.subject.id, organization=self.subject.organization, acting=acting, reason=self.cleaned_data["reason"]
+        )
+        return Done("The budget is archived.", budget)
+
+
+class EndReservation(ActForm):
+    title = "End reservation"
+    note = "Books its amount as estimated, at once. A settle that comes later corrects it."
+    reason = forms.CharField(max_length=500, widget=AdminTextInputWidget, help_text="Kept in the audit record.")
+
+    @classmethod
+    def is_offered(cls, subject: Reservation) -> bool:
+        return subject.state == ReservationState.OPEN
+
+    def carry_out(self, *, acting: str) -> Done:
+        ended = ending.end_by_hand(
+            self.subject.id,
+            organization=Organization.objects.get(id=self.subject.organization_id),
+            acting=acting,
+            reason=self.cleaned_data["reason"],
+        )
+        return Done(f"The reservation is ended; {format_usd(ended.booked_nanos)} USD are booked as estimated.", ended)
