@@ -69,7 +69,9 @@ async def _after(
     if is_serialization(error) and tries:
         retries["serialization"] += 1
         return await _reserve(connection, requests, tries - 1)
-    if is_lock_wait(error):
+    # Not where it is asked for the second time: what is in the way may be the first, which commits after all
+    # (tests/crash/test_lost_replies_of_postgres.py).
+    if is_lock_wait(error) and tries:
         return await _by_organization(connection, requests)
     if is_unknown(error) and tries == SERIALIZATION_RETRIES:
         # Outcome unknown: asked once more with the same ids, which is safe.
