@@ -3,8 +3,10 @@
 --   requests: [{id, organization_id, organization_token, global_token, nanos, tokens, positions, valid_from, valid_until,
 --               lifetime_seconds, key_id, actor_id, process_id, request_id, provider, model, price_version_id, scope_ids}]
 -- Returns {"now": …, "verdicts": [{"verdict": granted | ended | stale | exceeded | in_flight, …}]} in the order asked.
+-- Plans are made once a session (planning costs more than running), and by index even while a month's partition is empty.
 -- Never grants what does not fit: see docs/money-and-locks.md for the order of the steps, and which failure each answers.
-CREATE FUNCTION budgets_reserve_v1(wanted bigint[], requests jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION budgets_reserve_v1(wanted bigint[], requests jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     at timestamptz;
     r record;

@@ -10,7 +10,8 @@ CREATE TYPE budgets_ending_v1 AS (
 --           reservation: {the whole reservation, as it was asked for, with period_ids and reserved_at}}]
 -- Returns [{id, outcome, booked_nanos}]. An outcome that repeats or comes too late is a no-op or a correction: each
 -- reservation ends once and is corrected once, whatever arrives how often. docs/money-and-locks.md has the table.
-CREATE FUNCTION budgets_settle_v1(ends jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION budgets_settle_v1(ends jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     at timestamptz;
     ids uuid[] := ARRAY(SELECT (e ->> 'id')::uuid FROM jsonb_array_elements(ends) e ORDER BY 1);
