@@ -116,7 +116,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with started(rounds=asked.rounds, seconds=asked.seconds) as bench:
         figures = beside_peers(bench) | hot_budget(bench) | two_processes(bench)
-        verified = bench.database.manage("ledger_verify").strip()
+        verified = bench.database.verify()
     results = report.Results(figures=figures, memory_mb=bench.memory_mb, verified=verified)
     print(report.write(results, BENCH_FOLDER))
     return 0 if results.holds() else 1

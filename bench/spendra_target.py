@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from bench import processes
 from bench.targets import ROOT, Target
 from spendra.development.embedded_postgres import EmbeddedPostgres
@@ -27,6 +29,12 @@ class Database:
 
     def manage(self, *arguments: str) -> str:
         return run([sys.executable, "manage.py", *arguments], self.url)
+
+    def verify(self) -> str:
+        """What `ledger_verify` says; CalledProcessError where the books are wrong."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("ANALYZE")  # a month filled in minutes has no statistics yet
+        return self.manage("ledger_verify").strip()
 
 
 def environment(database_url: str, upstream: str = "") -> dict[str, str]:
