@@ -52,6 +52,17 @@ class HotConnection:
             raise
         return row[0] if row else None
 
+    async def ask(self, statement: str, parameters: tuple[Any, ...]) -> Any:
+        """Like `call`, for what may be done twice: once more where the connection broke, since the server may have
+        restarted after it was last used."""
+        stood = self._connection is not None
+        try:
+            return await self.call(statement, parameters)
+        except psycopg.OperationalError:
+            if not stood or self._connection is not None:
+                raise
+        return await self.call(statement, parameters)
+
     async def _connected(self) -> AsyncConnection[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(

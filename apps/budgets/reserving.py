@@ -115,7 +115,7 @@ async def _by_organization(
 async def open_periods(connection: HotConnection, keys: Sequence[PeriodKey]) -> list[OpenPeriod]:
     """The periods of `keys`, opened where nobody has yet. A call of its own, before reserve. Raises psycopg.Error."""
     ordered = sorted(range(len(keys)), key=lambda i: (keys[i].budget_id, keys[i].unit_id or "", keys[i].label))
-    reply = await connection.call(
+    reply = await connection.ask(
         "SELECT budgets_open_periods_v1(%s::jsonb)::text", (orjson.dumps([keys[i] for i in ordered]).decode(),)
     )
     found = orjson.loads(reply)

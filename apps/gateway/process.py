@@ -76,7 +76,7 @@ class GatewayProcess:
 
     async def _beat(self) -> None:
         try:
-            open_count, oldest, months = await self._store.connection.call(_HEARTBEAT, (self.id,))
+            open_count, oldest, months = await self._store.connection.ask(_HEARTBEAT, (self.id,))
         except psycopg.Error as error:
             log.warning("heartbeat failed: %s", error)
             return

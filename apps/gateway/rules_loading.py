@@ -59,7 +59,7 @@ class RulesLoader:
             yield cursor
 
     def _connected(self) -> psycopg.Connection[Any]:
-        if self._connection is None or self._connection.closed or self._connection.broken:
+        if not self._answers():
             self._connection = psycopg.connect(
                 self._url,
                 autocommit=True,
@@ -67,7 +67,18 @@ class RulesLoader:
                 connect_timeout=5,
                 options="-c statement_timeout=60s -c lock_timeout=5s",
             )
+        assert self._connection is not None
         return self._connection
+
+    def _answers(self) -> bool:
+        """Loads are rare: the server may have restarted since the last one, which only a question shows."""
+        if self._connection is None or self._connection.closed:
+            return False
+        try:
+            self._connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
 
 
 def _token(cursor: Cursor, rules_id: UUID) -> str | None:
