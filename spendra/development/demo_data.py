@@ -80,17 +80,25 @@ class DemoData:
 def seed(*, acting: str) -> DemoData:
     """Makes Acme where it is not there yet, and otherwise leaves it as it is; a new key and a new password each time.
 
-    Conflict where an organization exists that this function did not make: demo data is no guest in a real database.
+    Conflict where Acme would come into a database with other organizations: demo data is no guest there. Beside an Acme
+    of ours others may have been made since, by whoever tries the demo.
     """
-    _refuse_real_database()
-    organization = Organization.objects.filter(slug=SLUG).first() or _create_acme(acting)
+    organization = _acme() or _create_acme(acting)
     issued = issue(
         organization=organization, actor=find_unit(organization, DEMO_ACTOR), grants=["openai/*"], acting=acting
     )
     return DemoData(organization, issued.key, SIGN_IN_EMAIL, _sign_in(acting))
 
 
-def _refuse_real_database() -> None:
+def _acme() -> Organization | None:
+    made_here = AuditRecord.objects.filter(action="orgs.create_organization", reason=_REASON)
+    return Organization.objects.filter(
+        slug=SLUG, id__in=list(made_here.values_list("organization_id", flat=True))
+    ).first()
+
+
+def refuse_real_database() -> None:
+    """Conflict where an organization exists that `seed` did not make."""
     made_here = AuditRecord.objects.filter(action="orgs.create_organization", reason=_REASON)
     others = Organization.objects.exclude(id__in=list(made_here.values_list("organization_id", flat=True)))
     if others:
@@ -101,6 +109,7 @@ def _refuse_real_database() -> None:
 
 
 def _create_acme(acting: str) -> Organization:
+    refuse_real_database()
     acme = create_organization(slug=SLUG, name="Acme", time_zone="Europe/Berlin", acting=acting, reason=_REASON)
     create_default_accounts(acme, acting=acting)
     units = _create_units(acme, acting)

@@ -61,3 +61,9 @@ def test_the_command_needs_its_flag(database: Database) -> None:
     seeded = run_json("seed_demo", "--allow-demo-data")
     assert seeded["organization"] == "acme"
     assert set(seeded["sign_in"]) == {"email", "password"}
+
+
+def test_an_organization_made_beside_acme_does_not_stop_the_next_demo(database: Database) -> None:
+    demo_data.seed(acting="test")
+    make_organization("a-try-of-mine")
+    assert demo_data.seed(acting="test").organization.slug == "acme"

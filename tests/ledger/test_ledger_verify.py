@@ -13,8 +13,8 @@ from tests.databases import Database
 Connection = psycopg.Connection[Any]
 ENTRY = (
     "INSERT INTO ledger_ledgerentry SELECT gen_random_uuid(), organization_id, {reservation}, NULL, {corrects}, "
-    "{kind}, status, cause, amount_nanos, tokens, provider, model, key_id, actor_id, scope_ids, period_ids, occurred_at, "
-    "booked_at FROM ledger_ledgerentry WHERE cause = 'settled'"
+    "{kind}, status, cause, amount_nanos, tokens, provider, model, key_id, actor_id, scope_ids, period_ids, "
+    "occurred_at, booked_at FROM ledger_ledgerentry WHERE cause = 'settled'"
 )
 ANOTHER_CHARGE = ENTRY.format(reservation="reservation_id", corrects="NULL", kind="'charge'")
 CORRECTION = ENTRY.format(reservation="reservation_id", corrects="gen_random_uuid()", kind="'correction'")

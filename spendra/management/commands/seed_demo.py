@@ -16,6 +16,7 @@ class Command(JsonCommand):
     def perform(self, **options: Any) -> dict[str, object]:
         if not options["allow_demo_data"]:
             raise Invalid("Demo data does not belong into a real database. If this is none, add --allow-demo-data.")
+        demo_data.refuse_real_database()
         seeded = demo_data.seed(acting="command:seed_demo")
         return {
             "organization": seeded.organization.slug,
