@@ -50,7 +50,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "spendra.admin_config.SpendraAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -118,9 +118,7 @@ LOGIN_URL = "admin:login"
 LANGUAGE_CODE = "en-gb"
 USE_I18N = False
 TIME_ZONE = "UTC"
-DATE_FORMAT = "Y-m-d"
-TIME_FORMAT = "H:i:s"
-DATETIME_FORMAT = "Y-m-d H:i:s"
+FORMAT_MODULE_PATH = "spendra.formats"
 USE_TZ = True
 
 STATIC_URL = "/static/"
@@ -147,6 +145,7 @@ ALLOW_PRIVATE_UPSTREAMS = env.read_list("SPENDRA_ALLOW_PRIVATE_UPSTREAMS")
 
 Q_CLUSTER = {
     "name": "spendra",
+    "label": "Background tasks",
     "orm": "default",
     "workers": 2,
     "timeout": 300,
