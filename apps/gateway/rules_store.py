@@ -180,7 +180,7 @@ class RulesStore:
 
     async def _ask_json(self, statement: str, parameters: tuple[object, ...]) -> Any:
         try:
-            return orjson.loads(str(await self.connection.call(statement, parameters)))
+            return orjson.loads(str(await self.connection.ask(statement, parameters)))
         except psycopg.Error as error:
             log.warning("reading tokens failed: %s", error)
             raise Busy("the database does not answer; try again") from error
