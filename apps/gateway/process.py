@@ -24,6 +24,7 @@ WITH beat AS (
     INSERT INTO budgets_gatewayprocess (id, seen_at) VALUES (%s, spendra_now_v1())
     ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at)
 SELECT json_build_array(
+    spendra_now_v1(),
     (SELECT count(*) FROM budgets_reservation WHERE state = 'open'),
     (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0) FROM pg_stat_activity
      WHERE datname = current_database() AND backend_xmin IS NOT NULL),
@@ -76,10 +77,12 @@ class GatewayProcess:
 
     async def _beat(self) -> None:
         try:
-            open_count, oldest, months = await self._store.connection.ask(_HEARTBEAT, (self.id,))
+            now, open_count, oldest, months = await self._store.connection.ask(_HEARTBEAT, (self.id,))
         except psycopg.Error as error:
             log.warning("heartbeat failed: %s", error)
             return
+        # Before the port opens, too: no request is judged by this machine's own clock.
+        self._store.learn_time(now)
         self._seen_at = time.monotonic()
         self._months_ahead = months or 0
         metrics.open_reservations.set(open_count)

@@ -1,5 +1,6 @@
 """Which periods a route's budgets are in at this moment: remembered, and opened on first use."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import psycopg
@@ -12,6 +13,7 @@ from apps.gateway.routing import NEVER, AppliedBudget, Route, Window
 from spendra.kernel.errors import Busy
 
 BudgetOfUnit = tuple[str, str | None]
+KnownPeriod = tuple[int, datetime, datetime]
 
 
 class RulesMoved(Exception):
@@ -23,17 +25,20 @@ class PeriodBook:
 
     def __init__(self, connection: HotConnection) -> None:
         self._connection = connection
-        self._current: dict[BudgetOfUnit, tuple[int, datetime, datetime]] = {}
+        self._current: dict[BudgetOfUnit, KnownPeriod] = {}
 
     async def window(self, route: Route, at: datetime) -> Window:
         """The periods of the route that hold `at`. Busy where they can't be opened just now, RulesMoved where a budget
         of the route exists no more."""
         if route.window is not None and at < route.window.until:
             return route.window
-        missing = [applied for applied in _in_force(route, at) if self._period(applied, at) is None]
+        known = {applied: self._period(applied, at) for applied in _in_force(route, at)}
+        # Kept apart from memory: while some are being opened, other requests forget and replace what is in it.
+        periods = {applied: period for applied, period in known.items() if period is not None}
+        missing = [applied for applied, period in known.items() if period is None]
         if missing:
-            await self._open(route, missing, at)
-        route.window = self._window(route, at)
+            periods |= await self._open(route, missing, at)
+        route.window = _window(route, at, {applied: periods[applied] for applied in known})
         return route.window
 
     def forget(self, route: Route) -> None:
@@ -42,27 +47,11 @@ class PeriodBook:
             self._current.pop(_name(applied), None)
         route.window = None
 
-    def _period(self, applied: AppliedBudget, at: datetime) -> tuple[int, datetime, datetime] | None:
+    def _period(self, applied: AppliedBudget, at: datetime) -> KnownPeriod | None:
         known = self._current.get(_name(applied))
         return known if known is not None and known[1] <= at < known[2] else None
 
-    def _window(self, route: Route, at: datetime) -> Window:
-        ids, opens, closes = [], route.valid_from, route.valid_until
-        in_force = _in_force(route, at)
-        for applied in in_force:
-            period = self._period(applied, at)
-            if period is None:
-                raise Busy("a budget's period is just beginning; try again")
-            ids.append(period[0])
-            opens, closes = max(opens, period[1]), min(closes, period[2])
-        for applied in route.budgets:
-            # A fixed budget that is not in force yet, or no longer, bounds the decision as well.
-            for edge in (applied.budget.fixed_starts_at, applied.budget.fixed_ends_at):
-                if edge is not None:
-                    opens, closes = (max(opens, edge), closes) if edge <= at else (opens, min(closes, edge))
-        return Window(tuple(in_force), ids, opens.isoformat(), closes.isoformat(), closes)
-
-    async def _open(self, route: Route, missing: list[AppliedBudget], at: datetime) -> None:
+    async def _open(self, route: Route, missing: list[AppliedBudget], at: datetime) -> dict[AppliedBudget, KnownPeriod]:
         wanted = {applied: _bounds(route, applied, at) for applied in missing}
         keys = [
             PeriodKey(
@@ -81,11 +70,25 @@ class PeriodBook:
             opened = await reserving.open_periods(self._connection, keys)
         except psycopg.Error as error:
             raise Busy("the database does not answer; try again") from error
+        found: dict[AppliedBudget, KnownPeriod] = {}
         for applied, period in zip(wanted, opened, strict=True):
             if period["id"] is None:
                 raise RulesMoved
             starts_at, ends_at = (datetime.fromisoformat(period[edge]) for edge in ("starts_at", "ends_at"))
-            self._current[_name(applied)] = (period["id"], starts_at, ends_at)
+            found[applied] = self._current[_name(applied)] = (period["id"], starts_at, ends_at)
+        return found
+
+
+def _window(route: Route, at: datetime, periods: Mapping[AppliedBudget, KnownPeriod]) -> Window:
+    opens = max([route.valid_from, *(period[1] for period in periods.values())])
+    closes = min([route.valid_until, *(period[2] for period in periods.values())])
+    for applied in route.budgets:
+        # A fixed budget that is not in force yet, or no longer, bounds the decision as well.
+        for edge in (applied.budget.fixed_starts_at, applied.budget.fixed_ends_at):
+            if edge is not None:
+                opens, closes = (max(opens, edge), closes) if edge <= at else (opens, min(closes, edge))
+    ids = [period[0] for period in periods.values()]
+    return Window(tuple(periods), ids, opens.isoformat(), closes.isoformat(), closes)
 
 
 def _name(applied: AppliedBudget) -> BudgetOfUnit:
