@@ -41,9 +41,9 @@ def test_windows_tile_time_and_every_instant_of_one_has_its_label(
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_the_days_of_three_years_follow_each_other_in_every_zone(zone: str) -> None:
-    at, labels = utc(2024, 1, 1), set()
-    while at < utc(2027, 1, 1):
+def test_the_days_of_a_year_follow_each_other_in_every_zone(zone: str) -> None:
+    at, labels = utc(2025, 1, 1), set()
+    while at < utc(2026, 1, 1):
         day = a_window("day", at, zone)
         assert day.starts_at <= at
         assert day.label not in labels

@@ -7,7 +7,7 @@ from apps.budgets import expiring
 from apps.budgets.verifying import verify
 from apps.orgs.models import Organization
 from tests.budgets import money
-from tests.concurrency.callers import Caller, in_parallel
+from tests.concurrency.callers import Caller, in_parallel, meanwhile
 from tests.databases import Database
 
 
@@ -30,7 +30,7 @@ def test_the_books_are_right_at_every_moment_of_the_traffic(database: Database, 
     is_over = threading.Event()
 
     def load(caller: Caller) -> None:
-        while not is_over.is_set():
+        for _ in range(150):
             request = caller.reserve(100)
             assert request is not None
             kind = caller.random.choice(["settle", "void", "expire", "late", "late"])
@@ -40,14 +40,14 @@ def test_the_books_are_right_at_every_moment_of_the_traffic(database: Database, 
                 money.end(caller.connection, money.an_ending(request, "void" if kind == "void" else "settle"))
 
     def prove() -> list[object]:
-        pause, found = threading.Event(), []
-        for _ in range(12):
-            found += [*verify()]
+        found: list[object] = []
+        while not is_over.is_set():
+            found += verify()
             expiring.sweep()
-            pause.wait(0.05)
-        is_over.set()
         return found
 
-    *_, differences = in_parallel(*(partial(load, caller) for caller in callers), prove)
-    assert differences == []
+    with meanwhile(prove) as proof:
+        in_parallel(*(partial(load, caller) for caller in callers))
+        is_over.set()
+    assert proof.result() == []
     assert list(verify()) == []
