@@ -3,10 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from pytest_django.plugin import DjangoDbBlocker
 
+from spendra.development.embedded_postgres import EmbeddedPostgres
 from tests import databases
 from tests.crash.stage import Stage
+from tests.databases import Database
 from tests.gateway.company import Company, make_company
 from tests.gateway.conftest import Sandbox, sandbox
 from tests.gateway.running import RunningGateway
@@ -49,6 +52,17 @@ def start_gateway(stage: Stage, tmp_path: Path) -> Iterator[StartGateway]:
     yield start
     for gateway in started:
         gateway.__exit__()
+
+
+@pytest.fixture(scope="module")
+def postgres(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
+) -> Iterator[EmbeddedPostgres]:
+    """A durable server of one file's own, to be restarted: what it has said it has committed survives its crash."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
+        with django_db_blocker.unblock(), databases.as_default(Database(server.start())):
+            call_command("migrate", verbosity=0)
+        yield server
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_a_reserve_that_commits_after_it_was_given_up_is_taken_back(
     with psycopg.connect(stage.database.url) as fence:
         with stage.locked("budgets_period", "organization_id = %s", caller.company.organization.id):
             waiting = beside(caller.send)
-            stage.wait_for_lock_wait("spendra reserve")
+            stage.wait_for_lock_wait("budgets_reserve_v1")
             fence.execute(FENCE)
             line.break_off("spendra reserve")
             time.sleep(0.1)

@@ -6,7 +6,6 @@ from typing import Literal
 
 import httpx
 import pytest
-from django.core.management import call_command
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -18,17 +17,6 @@ from tests.databases import Database
 from tests.gateway.company import Company, make_company
 from tests.gateway.conftest import Sandbox
 from tests.gateway.running import RunningGateway
-
-
-@pytest.fixture(scope="module")
-def postgres(
-    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
-) -> Iterator[EmbeddedPostgres]:
-    """A durable server of this file's own: what it has said it has committed survives its crash."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
-        with django_db_blocker.unblock(), databases.as_default(Database(server.start())):
-            call_command("migrate", verbosity=0)
-        yield server
 
 
 @pytest.fixture(scope="module")
