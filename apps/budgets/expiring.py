@@ -1,13 +1,15 @@
 """The sweeper: reservations whose gateway is gone, or whose longest time is over, are booked as `estimated`."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 import orjson
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
 
 from apps.budgets.models import SettleQuarantine
 from apps.budgets.retrying import again
@@ -18,15 +20,17 @@ from spendra.kernel.ids import uuid7
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
+_MOST_IN_A_SWEEP = 10_000
 
-# Whoever is in quarantine for an expiry was refused before: somebody has to look, not the next sweep.
+# Who is in quarantine for an expiry was refused before: somebody has to look, not the next sweep. Locked rows are being
+# ended just now.
 _CANDIDATES = """
-    SELECT id FROM budgets_reservation r
-    WHERE state = 'open' AND id > %s
+    SELECT organization_id, id FROM budgets_reservation r
+    WHERE state = 'open'
       AND (expires_at <= spendra_now_v1() OR NOT budgets_process_lives_v1(process_id, spendra_now_v1()))
       AND NOT EXISTS (SELECT FROM budgets_settlequarantine q
                       WHERE q.reservation_id = r.id AND q.payload @> '{"kind": "expire"}')
-    ORDER BY id LIMIT %s
+    ORDER BY organization_id, id LIMIT %s FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 
 _FORGET_PROCESSES = """
@@ -40,14 +44,33 @@ def sweep() -> int:
     """Expires every reservation that nobody will end, and forgets processes long dead; returns how many it expired.
 
     Several sweepers may run at once: each reservation is judged again under its lock. Short transactions of its own;
-    locks reservations by id, then their periods.
+    locks reservations by id, then their periods. An organization whose periods stay locked is left to the next sweep.
     """
-    expired = 0
-    for ids in _batches():
-        outcomes = expire([{"id": str(id), "kind": "expire"} for id in ids])
-        expired += sum(outcome["outcome"] == "expired" for outcome in outcomes)
+    expired = sum(_sweep_organization(ids) for ids in _due().values())
     with connection.cursor() as cursor:
         cursor.execute(_FORGET_PROCESSES)
+    return expired
+
+
+def _due() -> dict[UUID, list[UUID]]:
+    due: dict[UUID, list[UUID]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_CANDIDATES, [_MOST_IN_A_SWEEP])
+        for organization_id, id in cursor.fetchall():
+            due[organization_id].append(id)
+    return due
+
+
+def _sweep_organization(ids: list[UUID]) -> int:
+    expired = 0
+    try:
+        for first in range(0, len(ids), MAX_BATCH):
+            outcomes = expire([{"id": str(id), "kind": "expire"} for id in ids[first : first + MAX_BATCH]])
+            expired += sum(outcome["outcome"] == "expired" for outcome in outcomes)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        log.warning("%s reservations wait for a locked period: they are swept next time", len(ids) - expired)
     return expired
 
 
@@ -63,18 +86,6 @@ def expire(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
     return expire(endings[:middle]) + expire(endings[middle:])
 
 
-def _batches() -> Iterator[list[UUID]]:
-    last = UUID(int=0)
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(_CANDIDATES, [last, MAX_BATCH])
-            ids = [row[0] for row in cursor.fetchall()]
-        if not ids:
-            return
-        yield ids
-        last = ids[-1]
-
-
 def _in_own_transaction(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
     with transaction.atomic(durable=True):
         return settle(endings)
@@ -84,7 +95,7 @@ def settle(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
     """One call of the transition table in the caller's transaction, which should end soon: it holds periods."""
     payload = orjson.dumps([{**ending, "entry_id": str(uuid7())} for ending in endings]).decode()
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '2s'")
+        cursor.execute("SET LOCAL lock_timeout = '1500ms'")
         cursor.execute("SELECT budgets_settle_v1(%s::jsonb)::text", [payload])
         return cast("list[Outcome]", orjson.loads(cursor.fetchone()[0]))
 

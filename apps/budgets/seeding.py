@@ -1,5 +1,6 @@
 """Periods opened and filled ahead of the requests that need them; gateways do the same on first use."""
 
+import logging
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,7 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from apps.budgets.models import Budget, Period
 from apps.budgets.periods import lock_rank, window
@@ -16,6 +17,8 @@ from apps.budgets.retrying import again
 from apps.budgets.types import OpenPeriod, PeriodKey
 from apps.keys.queries import database_now
 from apps.orgs.models import Unit
+
+log = logging.getLogger(__name__)
 
 AHEAD = timedelta(hours=1)
 _BATCH = 500
@@ -40,9 +43,12 @@ def open_current(budget_id: UUID) -> Period | None:
 
 
 def seed_waiting() -> int:
-    """Fills every period that waits for its history, oldest first; returns how many this call opened."""
+    """Fills every period that waits for its history, oldest first; returns how many this call opened.
+
+    One that can't be filled is logged and left to the next call: it must not keep the others from their requests.
+    """
     waiting = Period.objects.filter(is_seeding=True).order_by("id").values_list("id", flat=True)
-    return sum(seed(period) for period in waiting)
+    return sum(map(_seed_or_log, waiting))
 
 
 def open_ahead() -> int:
@@ -92,6 +98,14 @@ def open_periods(keys: list[PeriodKey]) -> list[OpenPeriod]:
 def seed(period_id: int) -> bool:
     """Fills one period; false where somebody else has. Locks open reservations of its scope, then the period."""
     return bool(again(partial(_value, "SELECT budgets_seed_v1(%s)::text", period_id)))
+
+
+def _seed_or_log(period_id: int) -> bool:
+    try:
+        return seed(period_id)
+    except DatabaseError:
+        log.exception("period %s can't be seeded", period_id)
+        return False
 
 
 def _value(statement: str, parameter: str | int) -> Any:

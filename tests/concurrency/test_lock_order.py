@@ -181,6 +181,34 @@ def _sweep() -> int:
         django_connection.close()
 
 
+def test_a_sweep_that_waited_for_a_settle_leaves_what_that_one_ended(database: Database, acme: Organization) -> None:
+    gateway, sweeper, watcher = (database.connect() for _ in range(3))
+    request = reserved(watcher, acme, [], lifetime_seconds=0)
+    hold(gateway, "SELECT 1")
+    money.end(gateway, money.an_ending(request))
+    with meanwhile(partial(money.outcome, sweeper, money.an_ending(request, "expire"))) as swept:
+        until(lambda: waits_for_lock(watcher, sweeper.info.backend_pid))
+        gateway.execute("COMMIT")
+    assert swept.result() == "already_settled"
+    assert [entry[2] for entry in money.amounts_booked(watcher)] == ["settled"]
+
+
+def test_a_sweep_passes_what_somebody_holds_and_takes_it_next_time(database: Database, acme: Organization) -> None:
+    holder, watcher = database.connect(), database.connect()
+    globex = money.make_organization("globex")
+    periods = {org: money.open_period(watcher, money.make_budget(org, 1000)) for org in (acme, globex)}
+    reserved(watcher, acme, [periods[acme]], lifetime_seconds=0)
+    ending, other = (reserved(watcher, globex, [periods[globex]], lifetime_seconds=0) for _ in range(2))
+    hold(holder, "SELECT budgets_lock_reservations_v1(ARRAY[%s]::uuid[])", ending["id"])
+    holder.execute("SELECT budgets_lock_periods_v1(%s)", ([periods[acme]],))
+    assert expiring.sweep() == 1
+    assert watcher.execute("SELECT id::text FROM budgets_reservation WHERE state = 'expired'").fetchall() == [
+        (other["id"],)
+    ]
+    holder.execute("COMMIT")
+    assert expiring.sweep() == 2
+
+
 def test_a_void_stops_the_reserve_that_is_still_waiting(database: Database, acme: Organization) -> None:
     holder, gateway, watcher = (database.connect() for _ in range(3))
     period = money.open_period(watcher, money.make_budget(acme, 1000))
