@@ -15,6 +15,7 @@ from apps.gateway.routing import Route, Window, check_key, find_route
 from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
 from apps.gateway.rules_loading import EVERYBODY
 from apps.gateway.rules_store import RulesStore
+from apps.gateway.seeding import Seeder
 from apps.gateway.windows import PeriodBook, RulesMoved
 from apps.keys.format import parse, secret_hash
 from spendra.kernel.errors import Busy, KeyRejected, Refused
@@ -60,10 +61,18 @@ class Admitted:
 
 class Admission:
     def __init__(
-        self, store: RulesStore, periods: PeriodBook, booking: Booking, *, process_id: str, lifetime_seconds: int
+        self,
+        store: RulesStore,
+        periods: PeriodBook,
+        seeder: Seeder,
+        booking: Booking,
+        *,
+        process_id: str,
+        lifetime_seconds: int,
     ) -> None:
         self._store = store
         self._periods = periods
+        self._seeder = seeder
         self._booking = booking
         self._process_id = process_id
         self._lifetime_seconds = lifetime_seconds
@@ -182,7 +191,7 @@ class Admission:
             raise Busy("this request was given up before the database had answered; try again")
         if verdict["seeding"]:
             attempt.count_seeding()
-            await self._store.seed(verdict["period_id"])
+            await self._seeder.fill(window.period_ids)
             return
         if await self._count_exactly(attempt, route):
             return

@@ -23,6 +23,7 @@ from apps.gateway.listing import ModelList
 from apps.gateway.process import GatewayProcess
 from apps.gateway.rules_loading import EVERYBODY
 from apps.gateway.rules_store import RulesStore
+from apps.gateway.seeding import Seeder
 from apps.gateway.windows import PeriodBook
 from spendra.kernel.errors import Busy, MethodNotAllowed, RouteNotFound, SpendraError
 from spendra.kernel.ids import uuid7
@@ -47,6 +48,7 @@ class Gateway:
     async def startup(self) -> None:
         url = settings.DATABASE_DIRECT_URL
         self._store = RulesStore(url)
+        self._seeder = Seeder(url)
         self._booking = Booking(url, self._store)
         self._upstream = Upstream(
             connect_seconds=settings.UPSTREAM_CONNECT_TIMEOUT_SECONDS,
@@ -56,6 +58,7 @@ class Gateway:
         admission = Admission(
             self._store,
             PeriodBook(self._store.connection),
+            self._seeder,
             self._booking,
             process_id=str(self._process.id),
             lifetime_seconds=settings.RESERVATION_MAX_SECONDS,
@@ -78,6 +81,7 @@ class Gateway:
         given_up = await self._booking.close(settings.DRAIN_SECONDS / 2)
         await self._process.close()
         await self._upstream.close()
+        await self._seeder.close()
         await self._store.close()
         if given_up:
             raise RuntimeError(f"{given_up} reservations are left to the sweeper: Postgres did not take their endings")

@@ -38,14 +38,6 @@ class RulesLoader:
                 raise psycopg.OperationalError("the database has no rules yet: run manage.py migrate")
             return CatalogRules(token, catalog_queries.load_snapshot(cursor))
 
-    def seed(self, period_id: int) -> None:
-        """Sums a new budget's history; see sql/periods_v1.sql. Not on a reserve connection: it may take seconds."""
-        connection = self._connected()
-        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        connection.read_only = False
-        with connection.transaction():
-            connection.execute("SELECT budgets_seed_v1(%s)", (period_id,))
-
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()

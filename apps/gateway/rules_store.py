@@ -151,9 +151,6 @@ class RulesStore:
             self._organizations[organization_id] = rules
             self._owner_of_key.update(dict.fromkeys(rules.keys, organization_id))
 
-    async def seed(self, period_id: int) -> None:
-        await self._in_thread(lambda: self._loader.seed(period_id))
-
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
