@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.db import connection as django_connection
 
 from apps.budgets import capping, seeding
 from apps.budgets.models import Budget, Period
@@ -110,6 +111,18 @@ def assert_periods_hold_the_whole_spend(connection: Connection, acme: Organizati
     assert len(rows) == 9
     for measure, is_seeding, settled, reserved, requests, nanos in rows:
         assert (is_seeding, settled, reserved) == (False, requests if measure == "requests" else nanos, 0)
+
+
+def test_two_who_set_the_same_cap_at_once_make_one_budget(database: Database, acme: Organization) -> None:
+    def set_cap(amount: int) -> object:
+        try:
+            return capping.set_cap(organization=acme, period_kind="day", amount=amount, acting="ann@example.com").id
+        finally:
+            django_connection.close()
+
+    ids = in_parallel(*(partial(set_cap, amount) for amount in range(100, 108)))
+    assert len(set(ids)) == 1
+    assert Budget.objects.get().amount in range(100, 108)
 
 
 def test_seeding_waits_for_the_settle_of_what_is_open_and_counts_it_once(
