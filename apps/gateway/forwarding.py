@@ -11,6 +11,7 @@ from pyreqwest.exceptions import (
     RequestError,
     RequestTimeoutError,
 )
+from pyreqwest.http import HeaderMap
 from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
@@ -36,7 +37,11 @@ class UpstreamAnswer:
 
     @property
     def headers(self) -> Headers:
-        pairs = self._response.headers.items()
+        found = self._response.headers
+        try:
+            pairs = list(found.items())
+        except ValueError:
+            pairs = [(name, value) for name in dict.fromkeys(found.keys()) for value in _readable(found, name)]
         return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -87,6 +92,14 @@ class _Post:
 
     async def __aexit__(self, *_: object) -> None:
         await self._request.__aexit__(None, None, None)
+
+
+def _readable(headers: HeaderMap, name: str) -> list[str]:
+    """None of a header whose bytes aren't ASCII: pyreqwest gives all of the others, but not beside it."""
+    try:
+        return headers.getall(name)
+    except ValueError:
+        return []
 
 
 def _failure(error: Exception) -> UpstreamFailed:
