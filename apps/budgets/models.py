@@ -3,7 +3,7 @@ from django.db import models
 
 from apps.orgs.models import Organization, Unit, UnitKind
 from spendra.kernel.ids import uuid7
-from spendra.kernel.money import MAX_CAP_NANOS
+from spendra.kernel.money import MAX_CAP_NANOS, format_usd
 
 
 class Measure(models.TextChoices):
@@ -74,7 +74,9 @@ class Budget(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.hardness} {self.period_kind} {self.amount} {self.measure}"
+        is_money = self.measure == Measure.NANOS
+        amount = f"{format_usd(self.amount)} USD" if is_money else f"{self.amount} {self.measure}"
+        return f"{amount}, {self.hardness}, {self.period_kind}"
 
 
 class Period(models.Model):
@@ -106,7 +108,7 @@ class Period(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.label} of {self.budget_id}"
+        return f"{self.label} of {self.budget}"
 
 
 class ReservationState(models.TextChoices):
@@ -172,6 +174,9 @@ class GatewayProcess(models.Model):
     id = models.UUIDField(primary_key=True)
     seen_at = models.DateTimeField()
 
+    class Meta:
+        verbose_name_plural = "gateway processes"
+
     def __str__(self) -> str:
         return str(self.id)
 
@@ -185,6 +190,9 @@ class SettleQuarantine(models.Model):
     payload = models.JSONField()
     error = models.TextField()
     created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "quarantined settle"
 
     def __str__(self) -> str:
         return str(self.reservation_id)

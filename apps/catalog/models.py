@@ -65,7 +65,7 @@ class PriceVersion(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.model_id} v{self.version}"
+        return f"{self.model} v{self.version}"
 
 
 class UsageClass(models.TextChoices):

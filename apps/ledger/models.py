@@ -2,6 +2,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from spendra.kernel.ids import uuid7
+from spendra.kernel.money import format_usd
 
 
 class EntryKind(models.TextChoices):
@@ -37,7 +38,7 @@ class SpendEvent(models.Model):
         ordering = ("-booked_at",)
 
     def __str__(self) -> str:
-        return f"{self.provider}/{self.model} {self.cost_nanos}"
+        return f"{self.provider}/{self.model}, {format_usd(self.cost_nanos)} USD"
 
 
 class LedgerEntry(models.Model):
@@ -70,4 +71,4 @@ class LedgerEntry(models.Model):
         ordering = ("-booked_at",)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.amount_nanos}"
+        return f"{self.kind} of {format_usd(self.amount_nanos)} USD"

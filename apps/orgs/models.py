@@ -83,4 +83,4 @@ class UnitEdge(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.child_id} in {self.parent_id}"
+        return f"{self.child} in {self.parent}"

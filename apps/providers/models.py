@@ -28,4 +28,4 @@ class ProviderAccount(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.provider} of {self.organization_id}"
+        return f"{self.provider} of {self.organization}"

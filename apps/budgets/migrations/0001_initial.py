@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(primary_key=True, serialize=False)),
                 ("seen_at", models.DateTimeField()),
             ],
+            options={"verbose_name_plural": "gateway processes"},
         ),
         migrations.CreateModel(
             name="GovernanceVersion",
@@ -44,6 +45,7 @@ class Migration(migrations.Migration):
                 ("error", models.TextField()),
                 ("created_at", models.DateTimeField()),
             ],
+            options={"verbose_name": "quarantined settle"},
         ),
         migrations.CreateModel(
             name="Budget",
