@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                         (
                             "is_late",
                             models.BooleanField(
-                                default=False, help_text="Its outcome came after the reservation had ended."
+                                default=False, help_text="The gateway's outcome came after the reservation had ended."
                             ),
                         ),
                         (
