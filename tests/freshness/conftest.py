@@ -53,3 +53,9 @@ def doors(two_gateways: list[RunningGateway], company: Company) -> Iterator[Door
 def doors_of_one_port(gateway_of_two: RunningGateway, company: Company) -> Iterator[Doors]:
     with open_doors([gateway_of_two], key=company.key) as doors:
         yield doors
+
+
+@pytest.fixture(params=[100, pytest.param(2_000, marks=[pytest.mark.system, pytest.mark.timeout(900)])])
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often each change is made, in a row."""
+    return int(request.param)

@@ -14,36 +14,36 @@ from apps.orgs.units import archive, create_unit, restore
 from tests.freshness.doors import Doors
 from tests.gateway.company import Company
 
-ROUNDS = 100
 
-
-def test_a_key_just_issued_works_and_a_key_just_revoked_does_not(company: Company, doors: Doors) -> None:
-    for _ in range(ROUNDS):
+def test_a_key_just_issued_works_and_a_key_just_revoked_does_not(company: Company, doors: Doors, rounds: int) -> None:
+    for _ in range(rounds):
         issued = company.another_key()
         doors.expect(200, issued.key)
         revoke(issued.record.key_id, acting="test")
         doors.expect(401, issued.key)
-    doors.check(asked=2 * ROUNDS)
+    doors.check(asked=2 * rounds)
 
 
-def test_a_key_of_an_actor_just_created_works(company: Company, doors: Doors) -> None:
-    for number in range(ROUNDS):
+def test_a_key_of_an_actor_just_created_works(company: Company, doors: Doors, rounds: int) -> None:
+    for number in range(rounds):
         actor = create_unit(organization=company.organization, kind="agent", name=f"Agent {number}", acting="test")
         doors.expect(200, company.another_key(actor=actor).key)
-    doors.check(asked=ROUNDS)
+    doors.check(asked=rounds)
 
 
-def test_a_key_whose_expiry_is_moved_into_the_past_is_refused_and_back(company: Company, doors: Doors) -> None:
-    for _ in range(ROUNDS):
+def test_a_key_whose_expiry_is_moved_into_the_past_is_refused_and_back(
+    company: Company, doors: Doors, rounds: int
+) -> None:
+    for _ in range(rounds):
         set_expiry("clock_timestamp()", [company.issued])
         doors.expect(401, company.key)
         set_expiry("NULL", [company.issued])
         doors.expect(200, company.key)
-    doors.check(asked=2 * ROUNDS)
+    doors.check(asked=2 * rounds)
 
 
-def test_a_key_expires_by_time_alone(company: Company, doors: Doors) -> None:
-    keys = [company.another_key() for _ in range(ROUNDS)]
+def test_a_key_expires_by_time_alone(company: Company, doors: Doors, rounds: int) -> None:
+    keys = [company.another_key() for _ in range(rounds)]
     started = time.monotonic()
     for issued in keys:
         doors.expect(200, issued.key)
@@ -56,53 +56,59 @@ def test_a_key_expires_by_time_alone(company: Company, doors: Doors) -> None:
     wait_until(expires_at)
     for issued in keys:
         doors.expect(401, issued.key)
-    doors.check(asked=3 * ROUNDS)
+    doors.check(asked=3 * rounds)
 
 
-def test_a_grant_taken_away_is_refused_and_one_given_works(company: Company, doors: Doors) -> None:
+def test_a_grant_taken_away_is_refused_and_one_given_works(company: Company, doors: Doors, rounds: int) -> None:
     key_id = company.issued.record.key_id
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         withdraw(key_id, patterns=["openai/*"], acting="test")
         doors.expect(403, company.key)
         grant(key_id, patterns=["openai/gpt-4.1-mini"], acting="test")
         doors.expect(200, company.key)
         withdraw(key_id, patterns=["openai/gpt-4.1-mini"], acting="test")
         grant(key_id, patterns=["openai/*"], acting="test")
-    doors.check(asked=2 * ROUNDS)
+    doors.check(asked=2 * rounds)
 
 
-def test_keys_of_an_archived_actor_are_refused_until_it_is_restored(company: Company, doors: Doors) -> None:
-    for _ in range(ROUNDS):
+def test_keys_of_an_archived_actor_are_refused_until_it_is_restored(
+    company: Company, doors: Doors, rounds: int
+) -> None:
+    for _ in range(rounds):
         archive(company.actor, organization=company.organization, acting="test")
         doors.expect(401, company.key)
         restore(company.actor, organization=company.organization, acting="test")
         doors.expect(200, company.key)
-    doors.check(asked=2 * ROUNDS)
+    doors.check(asked=2 * rounds)
 
 
-def test_keys_of_an_archived_project_are_refused_until_it_is_restored(company: Company, doors: Doors) -> None:
+def test_keys_of_an_archived_project_are_refused_until_it_is_restored(
+    company: Company, doors: Doors, rounds: int
+) -> None:
     project = create_unit(organization=company.organization, kind="project", name="Apollo", acting="test")
     key = company.another_key(project=project).key
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         archive(project, organization=company.organization, acting="test")
         doors.expect(401, key)
         restore(project, organization=company.organization, acting="test")
         doors.expect(200, key)
-    doors.check(asked=2 * ROUNDS)
+    doors.check(asked=2 * rounds)
 
 
-def test_the_most_that_a_key_may_reserve_binds_when_lowered_and_when_raised(company: Company, doors: Doors) -> None:
-    for _ in range(ROUNDS):
+def test_the_most_that_a_key_may_reserve_binds_when_lowered_and_when_raised(
+    company: Company, doors: Doors, rounds: int
+) -> None:
+    for _ in range(rounds):
         Key.objects.filter(id=company.issued.record.id).update(max_reservation_nanos=1)
         doors.expect(403, company.key)
         Key.objects.filter(id=company.issued.record.id).update(max_reservation_nanos=None)
         doors.expect(200, company.key)
-    doors.check(asked=2 * ROUNDS)
+    doors.check(asked=2 * rounds)
 
 
-def test_the_list_of_models_is_that_of_the_key_as_it_is_now(company: Company, doors: Doors) -> None:
+def test_the_list_of_models_is_that_of_the_key_as_it_is_now(company: Company, doors: Doors, rounds: int) -> None:
     key_id = company.issued.record.key_id
-    for number in range(ROUNDS):
+    for number in range(rounds):
         before, after = ("*", "gpt-4o") if number % 2 else ("gpt-4o", "*")
         withdraw(key_id, patterns=["openai/*" if number == 0 else f"openai/{before}"], acting="test")
         grant(key_id, patterns=[f"openai/{after}"], acting="test")
@@ -113,7 +119,7 @@ def test_the_list_of_models_is_that_of_the_key_as_it_is_now(company: Company, do
         assert all((models == ["gpt-4o"]) == (after == "gpt-4o") for models in listed), f"round {number}: {listed}"
     revoke(key_id, acting="test")
     doors.expect(401, company.key, path="/v1/models")
-    doors.check(asked=ROUNDS + 1)
+    doors.check(asked=rounds + 1)
 
 
 def set_expiry(instant: str, keys: list[IssuedKey]) -> None:

@@ -13,11 +13,14 @@ DOCS = Path(__file__).parents[2] / "docs" / "errors.md"
 
 def concrete_errors(kind: type[SpendraError] = SpendraError) -> Iterator[type[SpendraError]]:
     """Of the kernel; a class with subclasses counts where it is raised itself."""
-    for child in kind.__subclasses__():
-        if child.__module__ == SpendraError.__module__:
-            if not child.__subclasses__() or child.__name__ == "Invalid":
-                yield child
-            yield from concrete_errors(child)
+    for child in _of_the_kernel(kind):
+        if not _of_the_kernel(child) or child.__name__ == "Invalid":
+            yield child
+        yield from concrete_errors(child)
+
+
+def _of_the_kernel(kind: type[SpendraError]) -> list[type[SpendraError]]:
+    return [child for child in kind.__subclasses__() if child.__module__ == SpendraError.__module__]
 
 
 def documented() -> dict[str, tuple[int, str]]:
