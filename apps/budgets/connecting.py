@@ -11,13 +11,10 @@ log = logging.getLogger(__name__)
 
 # Start-up options, since a SET inside a function ends before its commit. The server gives up before we do
 # (CALL_SECONDS), so that an outcome is rarely unknown: a backend whose client has gone still gets its lock and commits.
-# Plans are made once: planning again for a dozen partitions at each call is three quarters of a settle. Such a plan may
-# be older than the table is large, so it never scans one.
 SERVER_OPTIONS = (
     "-c synchronous_commit=on -c lock_timeout=250ms -c statement_timeout=2s "
     "-c idle_in_transaction_session_timeout=5s -c default_transaction_isolation=read\\ committed "
-    "-c client_connection_check_interval=1s -c jit=off "
-    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
+    "-c client_connection_check_interval=1s"
 )
 CALL_SECONDS = 5
 

@@ -78,7 +78,8 @@ async def _after(
         retries["reconnect"] += 1
         return await _reserve(connection, requests, 0)
     log.warning("reserve failed: %s", error)
-    return None, [OutcomeUnknown("the database did not answer; try again")] * len(requests)
+    # One exception each: each keeps the frames that it is raised through.
+    return None, [OutcomeUnknown("the database did not answer; try again") for _ in requests]
 
 
 async def _halve(
@@ -102,7 +103,9 @@ async def _by_organization(
     places: dict[str, list[int]] = defaultdict(list)
     for place, request in enumerate(requests):
         places[request["organization_id"]].append(place)
-    answers: list[Verdict | SpendraError] = [Busy("this budget is locked by another change; try again")] * len(requests)
+    answers: list[Verdict | SpendraError] = [
+        Busy("this budget is locked by another change; try again") for _ in requests
+    ]
     now = None
     if len(places) > 1:
         for mine in places.values():

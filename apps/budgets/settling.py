@@ -1,13 +1,14 @@
 """Settle, void, expire: a batch of endings in, booked in one commit. The transitions are SQL: sql/endings_v1.sql."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import cast
 
 import orjson
 import psycopg
 
-from apps.budgets.connecting import HotConnection, is_bad_data, is_serialization
+from apps.budgets.connecting import HotConnection, is_bad_data, is_lock_wait, is_serialization
 from apps.budgets.reserving import retries
 from apps.budgets.types import Ending, Outcome
 from spendra.kernel.ids import uuid7
@@ -15,13 +16,15 @@ from spendra.kernel.ids import uuid7
 log = logging.getLogger(__name__)
 
 SERIALIZATION_RETRIES = 3
+STUCK = "stuck"
 
 
 async def settle(connection: HotConnection, endings: Sequence[Ending]) -> list[Outcome]:
     """Ends each reservation once, and books what it cost. Safe to repeat: a second ending is a no-op.
 
-    Endings that Postgres refuses for their data go to the quarantine, alone. Raises psycopg.Error where nothing could
-    be written, or where that is unknown: the caller keeps the endings and tries again.
+    Endings that Postgres refuses for their data go to the quarantine, alone; an organization whose rows somebody holds
+    gets the outcome `stuck`, and the others are booked. Raises psycopg.Error where nothing could be written, or where
+    that is unknown: the caller keeps the endings and tries again.
     """
     return await _settle(connection, list(endings), SERIALIZATION_RETRIES)
 
@@ -35,10 +38,26 @@ async def _settle(connection: HotConnection, endings: list[Ending], tries: int) 
         if is_serialization(error) and tries:
             retries["serialization"] += 1
             return await _settle(connection, endings, tries - 1)
+        if is_lock_wait(error):
+            return await _by_organization(connection, endings)
         raise
     except (TypeError, ValueError) as error:
         return await _halve(connection, endings, str(error))
     return cast("list[Outcome]", orjson.loads(reply))
+
+
+async def _by_organization(connection: HotConnection, endings: list[Ending]) -> list[Outcome]:
+    """Somebody holds a lock. Alone, each organization finds out whether it is the one that is stuck."""
+    retries["lock_wait"] += 1
+    by_organization: dict[str, list[Ending]] = defaultdict(list)
+    for ending in endings:
+        by_organization[ending["reservation"]["organization_id"]].append(ending)
+    if len(by_organization) == 1:
+        return [{"id": ending["id"], "outcome": STUCK, "booked_nanos": 0} for ending in endings]
+    outcomes: dict[str, Outcome] = {}
+    for mine in by_organization.values():
+        outcomes.update((outcome["id"], outcome) for outcome in await _settle(connection, mine, SERIALIZATION_RETRIES))
+    return [outcomes[ending["id"]] for ending in endings]
 
 
 async def _halve(connection: HotConnection, endings: list[Ending], reason: str) -> list[Outcome]:

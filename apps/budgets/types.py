@@ -60,7 +60,7 @@ class Ending(TypedDict):
 
 
 class Outcome(TypedDict):
-    """settled, voided, expired, late, recovered; alive or already_<state> where nothing was booked."""
+    """settled, voided, expired, late, recovered; alive, already_<state>, quarantined or stuck: nothing was booked."""
 
     id: str
     outcome: str

@@ -243,7 +243,8 @@ def estimate_of(route: Route, request: ChatRequest, exact_input: int | None) -> 
     bound = estimating.input_bound(request.body, facts, route.entry)
     if exact_input is not None:
         bound = min(bound, exact_input)
-    default = route.key.default_output_tokens or route.rules.default_output_tokens
+    # A prediction is billed beyond every limit, also one of ours: only the model's own maximum bounds it.
+    default = None if request.has_prediction else default_output_limit(route, request)
     output = estimating.output_bound(facts, route.entry, default_output_tokens=default)
     nanos = worst_case_nanos(route.prices, facts, input_tokens_bound=bound, output_tokens_bound=output)
     return Estimate(
@@ -251,12 +252,13 @@ def estimate_of(route: Route, request: ChatRequest, exact_input: int | None) -> 
         output_tokens=output,
         tokens=bound + output * facts.n,
         nanos=nanos,
-        is_default_output=facts.output_limit is None,
+        is_default_output=request.output_limit is None,
     )
 
 
 def default_output_limit(route: Route, request: ChatRequest) -> int | None:
     """The output limit to write into the request: the key's or organization's default where the client set none."""
-    if request.output_limit is not None:
+    default = route.key.default_output_tokens or route.rules.default_output_tokens
+    if request.output_limit is not None or default is None:
         return None
-    return route.key.default_output_tokens or route.rules.default_output_tokens
+    return min(default, route.entry.max_output_tokens or default)

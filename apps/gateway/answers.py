@@ -116,4 +116,5 @@ def _text_bytes(message: Json) -> int:
 
 
 def _text(value: object) -> str | None:
-    return value[:200] if isinstance(value, str) and value else None
+    """As it can be stored: Postgres knows no NUL, and would refuse the whole settle."""
+    return value[:200].replace("\0", "\ufffd") if isinstance(value, str) and value else None

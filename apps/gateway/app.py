@@ -110,8 +110,8 @@ class Gateway:
             headers.check_headers(client)
             if not self._process.is_seen():
                 raise Busy("this gateway has lost its database; try again")
-            await self._chat(client, _caller(scope, request_id), await _body(receive), receive, send)
-            metrics.requests.labels("answered").inc()
+            outcome = await self._chat(client, _caller(scope, request_id), await _body(receive), receive, send)
+            metrics.requests.labels(outcome).inc()
         elif path == "/v1/models":
             headers.check_headers(client)
             await _send_json(send, 200, await self._models(_caller(scope, request_id)), request_id)

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from apps.gateway import costing, headers, metrics
 from apps.gateway.admission import Admission, Admitted, Caller, default_output_limit
-from apps.gateway.answers import Answer, read_plain
+from apps.gateway.answers import read_plain
 from apps.gateway.booking import Booking, Spent, ending_of
 from apps.gateway.errors import stream_event
 from apps.gateway.forwarding import Headers, NotSent, Upstream, UpstreamAnswer
@@ -29,7 +29,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 MAX_PLAIN_ANSWER_BYTES = 64 * 2**20
-NOTHING_SEEN = Answer(model=None, service_tier=None, usage=None, content_bytes=0, is_complete=False, error=None)
 
 
 class ChatCompletions:
@@ -43,8 +42,9 @@ class ChatCompletions:
         self._upstream = upstream
         self._store = store
 
-    async def __call__(self, client: Headers, caller: Caller, body: bytes, receive: Receive, send: Send) -> None:
-        """Answers, and leaves nothing reserved. Raises SpendraError as long as no answer has begun."""
+    async def __call__(self, client: Headers, caller: Caller, body: bytes, receive: Receive, send: Send) -> str:
+        """Answers, and leaves nothing reserved; returns how it ended, for the metrics. Raises SpendraError as long as
+        no answer has begun."""
         started = time.perf_counter()
         headers.require_json(client)
         known = await self._admission.authenticate(caller)
@@ -52,11 +52,8 @@ class ChatCompletions:
         admitted = await self._admission.admit(caller, known, request, provider=self.provider)
         metrics.admission_seconds.observe(time.perf_counter() - started)
         call = _Call(self, request, admitted, send, caller.request_id)
-        try:
-            await call.run(client, receive)
-        except BaseException:
-            call.end_as_seen()
-            raise
+        del body, request  # `call` lets go of them once they are sent
+        return await call.run(client, receive)
 
 
 class _Call:
@@ -75,15 +72,33 @@ class _Call:
             (b"x-request-id", request_id.encode()),
             (b"x-spendra-reservation", admitted.reservation["id"].encode()),
         ]
-        self._request_id = request_id
+        self._outcome = "answered"
         self._has_ended = False
         self._was_sent = False
         self._tap: SseTap | None = None
 
-    async def run(self, client: Headers, receive: Receive) -> None:
+    async def run(self, client: Headers, receive: Receive) -> str:
+        """A client that leaves a stream cancels the provider's work and pays for what was seen; one that has left
+        already costs nothing. A plain answer is waited for, since the provider charges for all of it."""
+        watcher = _cancel_when_gone(receive) if self._request.stream else None
+        try:
+            if watcher is not None:
+                await asyncio.sleep(0)
+            await self._forward(client)
+        except asyncio.CancelledError:
+            if watcher is None or not watcher.done():
+                raise
+            self._outcome = "client_gone"
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+            self._end_as_seen()
+        return self._outcome
+
+    async def _forward(self, client: Headers) -> None:
         route = self._admitted.route
         secret = resolve(route.account.credential_reference)
-        url = adapters.chat_url(self._admitted.route.provider, route.account.base_url or self._default_base_url())
+        url = adapters.chat_url(route.provider, route.account.base_url or self._default_base_url())
         sent = headers.upstream_headers(client, credentials=adapters.credential_header(route.provider, secret))
         body = splice(
             self._request,
@@ -91,12 +106,15 @@ class _Call:
             output_limit=default_output_limit(route, self._request),
             output_limit_key=adapters.adapter(route.provider).output_limit_key,
         )
+        post = self._upstream.post(url, sent, body)
+        del body
+        self._request = self._request.without_content()
         started = time.perf_counter()
         self._was_sent = True
         try:
-            async with self._upstream.post(url, sent, body) as answer:
+            async with post as answer:
                 metrics.upstream_seconds.observe(time.perf_counter() - started)
-                await self._pass_on(answer, receive)
+                await self._pass_on(answer)
         except NotSent:
             self._was_sent = False
             raise
@@ -104,11 +122,11 @@ class _Call:
     def _default_base_url(self) -> str:
         return str(settings.PROVIDER_BASE_URLS.get(self._admitted.route.provider, ""))
 
-    async def _pass_on(self, answer: UpstreamAnswer, receive: Receive) -> None:
+    async def _pass_on(self, answer: UpstreamAnswer) -> None:
         if answer.status >= 300:
             await self._pass_on_refusal(answer)
         elif self._request.stream:
-            await self._pass_on_stream(answer, receive)
+            await self._pass_on_stream(answer)
         else:
             await self._pass_on_plain(answer)
 
@@ -134,23 +152,12 @@ class _Call:
         await self._send({"type": "http.response.start", "status": answer.status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def _pass_on_stream(self, answer: UpstreamAnswer, receive: Receive) -> None:
-        """Bytes go on as they come. A client that goes away cancels the provider's work and pays for what was seen."""
+    async def _pass_on_stream(self, answer: UpstreamAnswer) -> None:
+        """Bytes go on as they come."""
         self._tap = SseTap(hide_usage=not self._request.include_usage)
-        watcher = _cancel_when_gone(receive)
-        try:
-            head = headers.client_headers(answer.headers, length_unchanged=False)
-            await self._send(
-                {"type": "http.response.start", "status": answer.status, "headers": head + self._own_headers}
-            )
-            await self._copy(answer, self._tap)
-        except asyncio.CancelledError:
-            if not watcher.done():
-                raise
-            metrics.requests.labels("client_gone").inc()
-        finally:
-            watcher.cancel()
-            self.end_as_seen()
+        head = headers.client_headers(answer.headers, length_unchanged=False) + self._own_headers
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": head})
+        await self._copy(answer, self._tap)
 
     async def _copy(self, answer: UpstreamAnswer, tap: SseTap) -> None:
         try:
@@ -160,24 +167,30 @@ class _Call:
             rest = tap.finish()
         except UpstreamFailed as error:
             # The status line has gone out long ago: an error event is what SDKs still understand.
-            metrics.requests.labels(error.code).inc()
+            self._outcome = error.code
             rest = tap.finish() + stream_event(error)
         # Before the last byte, so that who reads the whole stream and then the ledger finds it booked or under way.
-        self.end_as_seen()
+        self._end_as_seen()
         await self._send({"type": "http.response.body", "body": rest})
 
-    def end_as_seen(self) -> None:
+    def _end_as_seen(self) -> None:
         """By what is known at this moment; nothing where the reservation has ended already."""
         if self._has_ended:
             return
         if not self._was_sent:
             self._void()
             return
-        answer = self._tap.answer if self._tap else NOTHING_SEEN
-        if answer.usage is not None:
-            self._settle(costing.cost_of(self._admitted, self._request, answer, self._store.now()))
-        else:
-            self._settle(costing.estimated(self._admitted, self._request, answer))
+        try:
+            spent = self._cost_as_seen()
+        except Exception:
+            log.exception("reservation %s is booked as reserved", self._admitted.reservation["id"])
+            spent = costing.reserved(self._admitted)
+        self._settle(spent)
+
+    def _cost_as_seen(self) -> Spent:
+        if self._tap is None:
+            return costing.reserved(self._admitted)
+        return costing.cost_of(self._admitted, self._request, self._tap.answer, self._store.now())
 
     def _settle(self, spent: Spent) -> None:
         self._has_ended = True

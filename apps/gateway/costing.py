@@ -1,5 +1,6 @@
 """From a provider's answer to what is booked: exact where the provider said what it used, never too low where not."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from apps.catalog.pricing import price_in_force, price_usage, worst_case_nanos
@@ -11,47 +12,57 @@ from apps.gateway.parsing import ChatRequest
 from apps.providers import adapters
 from spendra.kernel.money import MAX_AMOUNT_NANOS
 
+# Output tokens a choice that can be on their way when a stream breaks off: in buffers, or written before the provider
+# notices. Providers write a few hundred a second.
+UNSEEN_TOKENS = 1024
+
 
 def cost_of(admitted: Admitted, request: ChatRequest, answer: Answer, at: datetime) -> Spent:
-    """`final` where the usage, the model and their price are known; else `estimated` from above."""
-    # A stream that broke off may have told a running total only.
-    is_whole = answer.is_complete
+    """`final` where the answer is whole and its usage, model and their price are known; else `estimated` from above."""
     usage = adapters.read_usage(answer.usage, service_tier=answer.service_tier, facts=request.facts)
     if usage is None:
-        return estimated(admitted, request, answer)
+        return _from_bytes(admitted, request, answer)
     prices = _prices_of(admitted, answer.model, at)
     cost = price_usage(prices or admitted.route.prices, usage)
-    return Spent(
+    told = Spent(
         cost_nanos=min(cost.nanos, MAX_AMOUNT_NANOS),
         tokens=usage.input_total + usage.output_total,
-        status="final" if is_whole and prices is not None and not cost.is_estimated else "estimated",
+        status="estimated" if cost.is_estimated or prices is None or cost.nanos > MAX_AMOUNT_NANOS else "final",
         model=answer.model,
         usage={**usage.nonzero(), "service_tier": usage.service_tier},
         price_version_id=str((prices or admitted.route.prices).version_id),
     )
+    if answer.is_complete:
+        return told
+    # Of a stream that broke off, usage may have been a running total.
+    return max(replace(told, status="estimated"), _from_bytes(admitted, request, answer), key=lambda s: s.cost_nanos)
 
 
-def estimated(admitted: Admitted, request: ChatRequest, answer: Answer) -> Spent:
+def reserved(admitted: Admitted) -> Spent:
+    """Nothing is known of the call, but the provider may have charged for it: it can't be more than was reserved."""
+    estimate = admitted.estimate
+    return Spent(estimate.nanos, estimate.tokens, "estimated", None, {}, admitted.route.price_version_id)
+
+
+def _from_bytes(admitted: Admitted, request: ChatRequest, answer: Answer) -> Spent:
     """Without usage: the input at its bound, and as many output tokens as bytes were seen, a token being at least one.
+    Where the answer broke off, what the provider wrote and nobody saw comes on top: docs/decisions/0004.
 
-    Hidden reasoning shows in no byte: a model that reasons is booked at the reserved amount, as is a request with
-    anything else that the bytes seen don't bound.
+    Hidden reasoning and rejected predictions show in no byte: then it is the reserved amount.
     """
     estimate, route = admitted.estimate, admitted.route
-    nanos, tokens = estimate.nanos, estimate.tokens
-    if answer.content_bytes and _shows_all_output(route.provider, route.entry.model):
-        nanos = min(
-            nanos,
-            worst_case_nanos(
-                route.prices,
-                request.facts,
-                input_tokens_bound=estimate.input_tokens,
-                output_tokens_bound=-(-answer.content_bytes // request.facts.n),
-            ),
-        )
-        tokens = min(tokens, estimate.input_tokens + answer.content_bytes)
-    return Spent(
-        nanos, tokens, "estimated", answer.model, {"content_bytes": answer.content_bytes}, route.price_version_id
+    most = reserved(admitted)
+    if request.has_prediction or not _shows_all_output(route.provider, route.entry.model):
+        return most
+    output = -(-answer.content_bytes // request.facts.n) + (0 if answer.is_complete else UNSEEN_TOKENS)
+    nanos = worst_case_nanos(
+        route.prices, request.facts, input_tokens_bound=estimate.input_tokens, output_tokens_bound=output
+    )
+    if nanos >= most.cost_nanos:
+        return most
+    tokens = min(most.tokens, estimate.input_tokens + output * request.facts.n)
+    return replace(
+        most, cost_nanos=nanos, tokens=tokens, model=answer.model, usage={"content_bytes": answer.content_bytes}
     )
 
 

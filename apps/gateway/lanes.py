@@ -71,6 +71,8 @@ class Lane(Generic[Item, Result]):
             self._observe(len(batch))
         try:
             results = await self._flush([item for item, _, _ in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"a batch of {len(batch)} was answered with {len(results)} results")
         except Exception as error:  # noqa: BLE001  # whatever it is, the waiters must learn of it
             for _, future, _ in batch:
                 if not future.done():

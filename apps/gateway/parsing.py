@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -30,7 +30,12 @@ class ChatRequest:
     include_usage: bool
     output_limit: int | None
     output_limit_key: str | None
+    has_prediction: bool  # rejected predictions are billed as output, beyond every limit
     facts: RequestFacts
+
+    def without_content(self) -> "ChatRequest":
+        """What the end of a call still needs: a prompt is not kept as long as its answer takes."""
+        return replace(self, body=b"", data={})
 
     def texts(self) -> list[str]:
         """Every text that a tokenizer could see: the messages' strings as they are, everything else as JSON."""
@@ -57,6 +62,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
         include_usage=_read_include_usage(data),
         output_limit=limit,
         output_limit_key=limit_key,
+        has_prediction=data.get("prediction") is not None,
         facts=facts.gather(
             data,
             messages,

@@ -73,7 +73,11 @@ class GatewayProcess:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            await self._beat()
+            try:
+                await self._beat()
+            except Exception:
+                # Without a heartbeat the sweeper would take this process for dead.
+                log.exception("heartbeat failed")
 
     async def _beat(self) -> None:
         try:

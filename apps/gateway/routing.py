@@ -68,9 +68,9 @@ def find_route(
     rules: OrganizationRules, catalog: CatalogRules, key: KeyRule, *, provider: str, model: str, at: datetime
 ) -> Route:
     """The route of the key to the model at that instant; raises Refused where there is none."""
-    name = (key.key_id, provider, model, catalog.token)
+    name = (key.key_id, provider, model)
     route = rules.routes.get(name)
-    if route is None or not route.valid_from <= at < route.valid_until:
+    if route is None or route.catalog is not catalog or not route.valid_from <= at < route.valid_until:
         route = rules.routes[name] = _work_out(rules, catalog, key, provider, model, at)
     return route
 

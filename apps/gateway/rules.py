@@ -73,5 +73,5 @@ class OrganizationRules:
     keys: Mapping[str, KeyRule]
     budgets: Mapping[UUID, BudgetRule]
     accounts: Mapping[str, AccountRule]
-    # Routes already worked out from this snapshot and one catalog; they go when it goes.
-    routes: "dict[tuple[str, str, str, str], Route]" = field(default_factory=dict, compare=False, repr=False)
+    # Routes already worked out from this snapshot and one catalog, by key, provider and model; they go when it goes.
+    routes: "dict[tuple[str, str, str], Route]" = field(default_factory=dict, compare=False, repr=False)

@@ -97,7 +97,7 @@ def test_a_stream_that_the_provider_cuts_ends_with_an_error_and_is_estimated_not
 def test_a_client_that_leaves_a_stream_pays_for_what_was_seen(company: Company, sandbox: Sandbox) -> None:
     client = company.client()
     stream = client.chat.completions.create(
-        **body(stream=True, max_tokens=200), extra_headers={"x-sandbox": "chunk-delay=0.05"}
+        **body(stream=True, max_tokens=8000), extra_headers={"x-sandbox": "chunk-delay=0.05"}
     )
     first, *_ = itertools.islice(stream, 4)
     stream.response.close()

@@ -1,0 +1,154 @@
+"""What is owed to Postgres: endings, kept and sent in batches until it has them."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import psycopg
+
+from apps.budgets import reserving, settling
+from apps.budgets.connecting import HotConnection
+from apps.budgets.types import Ending, Outcome
+from apps.gateway import metrics
+
+log = logging.getLogger(__name__)
+
+KEEP_SENT_SECONDS = 60
+RETRY_SECONDS = (0.05, 0.2, 0.5, 1, 2)
+# How long an organization whose rows somebody holds is left aside, so that the others' endings pass.
+STUCK_SECONDS = 0.5
+
+Owed = tuple[float, Ending]
+
+
+class SettleLane:
+    """Endings in the order they came, an organization apart from the others: one whose period somebody has locked waits
+    alone. The last minute's are kept after they were taken: after a failover they are sent again, which changes nothing
+    where they had arrived."""
+
+    def __init__(self, connection: HotConnection, *, ended: Callable[[Sequence[Ending]], None]) -> None:
+        self._connection = connection
+        self._ended = ended
+        self._owed: dict[str, deque[Owed]] = {}
+        self._stuck_until: dict[str, float] = {}
+        self._sent: deque[Owed] = deque()
+        self._generation = 0
+        self._arrived = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    def __len__(self) -> int:
+        return sum(map(len, self._owed.values()))
+
+    def add(self, ending: Ending) -> None:
+        self._owed.setdefault(ending["reservation"]["organization_id"], deque()).append((time.monotonic(), ending))
+        self._arrived.set()
+
+    def oldest_seconds(self, organization_id: str | None = None) -> float:
+        """The age of the oldest ending that is owed for an organization, or for any that is not stuck."""
+        if organization_id is not None:
+            oldest = [self._owed[organization_id][0][0]] if organization_id in self._owed else []
+        else:
+            oldest = [owed[0][0] for name, owed in self._owed.items() if name not in self._stuck_until]
+        return time.monotonic() - min(oldest) if oldest else 0.0
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            await self._arrived.wait()
+            if await self._send_batch():
+                failures = 0
+            else:
+                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+
+    async def _send_batch(self) -> bool:
+        batch = self._next_batch()
+        if not batch:
+            await self._wait_for_work()
+            return True
+        try:
+            with metrics.settle_seconds.time():
+                outcomes = await settling.settle(self._connection, batch)
+            self._take(batch, outcomes)
+        except psycopg.Error as error:
+            metrics.settle_failures.inc()
+            log.warning("settle failed, %d endings wait: %s", len(self), error)
+            return False
+        except Exception:
+            # A fault of ours must not end the lane: everything that is owed would stay so.
+            metrics.settle_failures.inc()
+            log.exception("settle failed, %d endings wait", len(self))
+            return False
+        return True
+
+    async def _wait_for_work(self) -> None:
+        if self._owed:
+            await asyncio.sleep(STUCK_SECONDS / 2)
+        else:
+            self._arrived.clear()
+
+    def _next_batch(self) -> list[Ending]:
+        """From the front of each organization, each reservation once. They stay owed until Postgres has answered."""
+        now = time.monotonic()
+        batch: dict[str, Ending] = {}
+        for organization_id, owed in self._owed.items():
+            if self._stuck_until.get(organization_id, 0) > now:
+                continue
+            for _, ending in owed:
+                if ending["id"] in batch:
+                    break
+                if len(batch) == reserving.MAX_BATCH:
+                    return list(batch.values())
+                batch[ending["id"]] = ending
+        return list(batch.values())
+
+    def _take(self, batch: Sequence[Ending], outcomes: Sequence[Outcome]) -> None:
+        now = time.monotonic()
+        metrics.settle_batch.observe(len(batch))
+        taken = []
+        for ending, outcome in zip(batch, outcomes, strict=True):
+            metrics.endings.labels(outcome["outcome"]).inc()
+            organization_id = ending["reservation"]["organization_id"]
+            if outcome["outcome"] == settling.STUCK:
+                self._stuck_until[organization_id] = now + STUCK_SECONDS
+                continue
+            self._stuck_until.pop(organization_id, None)
+            self._forget(organization_id)
+            taken.append(ending)
+        self._ended(taken)
+        self._keep(taken, now)
+        if not self._owed:
+            self._is_empty.set()
+
+    def _forget(self, organization_id: str) -> None:
+        """Drops the first of an organization; the organization goes to the back of the queue, so that none starves."""
+        owed = self._owed.pop(organization_id)
+        owed.popleft()
+        if owed:
+            self._owed[organization_id] = owed
+
+    def _keep(self, taken: Sequence[Ending], now: float) -> None:
+        self._sent.extend((now, ending) for ending in taken)
+        while self._sent and self._sent[0][0] < now - KEEP_SENT_SECONDS:
+            self._sent.popleft()
+        if self._connection.generation != self._generation:
+            if self._generation:
+                again, self._sent = self._sent, deque()
+                for _, ending in again:
+                    self.add(ending)
+            self._generation = self._connection.generation
+
+    async def close(self, seconds: float) -> int:
+        """Sends what is owed for at most that long; returns how many endings are given up."""
+        self._is_empty.clear()
+        if self._owed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_empty.wait(), seconds)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._connection.close()
+        return len(self)
