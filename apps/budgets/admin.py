@@ -1,50 +1,133 @@
+from datetime import timedelta
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from apps.budgets import admin_forms
 from apps.budgets.admin_forms import shown_amount
+from apps.budgets.admin_windows import current_windows, remaining, rule_of, window_cells, window_table
 from apps.budgets.models import Budget, GatewayProcess, GovernanceVersion, Period, Reservation, SettleQuarantine
-from apps.ledger.big_tables import BigTableAdmin, OrganizationFilter
+from apps.ledger.big_tables import BigTable, OrganizationFilter, list_link, named_scopes, usd_column
+from apps.orgs.models import Organization, Unit
+from spendra.kernel import clock
 from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
 from spendra.kernel.money import format_usd
+
+_UNSEEN_AFTER = timedelta(seconds=30)
+_MOST_WINDOWS = 50
+
+
+class CurrentFilter(admin.SimpleListFilter):
+    title = "window"
+    parameter_name = "window"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        return [("current", "Current")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Period]) -> QuerySet[Period]:
+        return current_windows(queryset) if self.value() == "current" else queryset
+
+
+class InForceFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        return [("in-force", "In force"), ("archived", "Archived")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Budget]) -> QuerySet[Budget]:
+        wanted = self.value()
+        return queryset if wanted is None else queryset.filter(archived_at__isnull=wanted == "in-force")
+
+
+class OpenFilter(admin.SimpleListFilter):
+    """Only what an index finds: the states of ended ones would be read row by row."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        return [("open", "Open")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Reservation]) -> QuerySet[Reservation]:
+        return queryset.filter(state="open") if self.value() == "open" else queryset
 
 
 @admin.register(Budget)
 class BudgetAdmin(GovernedAdmin):
-    list_display = ("cap", "scope", "applies_to_each", "period_kind", "hardness", "organization", "archived_at")
-    list_filter = (
-        "hardness", "measure", "period_kind", ("archived_at", admin.EmptyFieldListFilter), "organization",
-    )  # fmt: skip
+    list_display = ("scope", "cap", "rule", "spent", "held", "left", "organization")
+    list_filter = (InForceFilter, "hardness", "period_kind", "organization")
     list_select_related = ("organization", "unit")
     search_fields = ("unit__name", "organization__slug", "id")
+    search_help_text = "The name of a unit or an organization, or an id."
     fields = readonly_fields = (
-        "id", "organization", "scope", "applies_to_each", "cap", "measure", "period_kind", "hardness",
-        "fixed_starts_at", "fixed_ends_at", "counts_from_now", "archived_at", "created_at",
+        "id", "organization", "scope", "cap", "period_kind", "hardness", "windows", "fixed_starts_at", "fixed_ends_at",
+        "counts_from_now", "archived_at", "created_at",
     )  # fmt: skip
     audited_kind = "budget"
     creation = admin_forms.SetCap
     acts = {"change": admin_forms.ChangeCap, "archive": admin_forms.ArchiveCap}
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
+        """With the window in force of each; not those of each-budgets, which may be thousands."""
+        windows = Prefetch("period_set", queryset=current_windows(Period.objects.filter(unit=None)), to_attr="current")
+        return super().get_queryset(request).prefetch_related(windows)
+
+    @admin.display(ordering="unit__name")
+    def scope(self, budget: Budget) -> str:
+        scope = str(budget.unit or "the whole organization")
+        return f"each {budget.applies_to_each} of {scope}" if budget.applies_to_each else scope
+
     @admin.display(ordering="amount")
     def cap(self, budget: Budget) -> str:
         return shown_amount(budget.amount, budget.measure)
 
-    @admin.display(ordering="unit__name")
-    def scope(self, budget: Budget) -> str:
-        return str(budget.unit or "the whole organization")
+    @admin.display(ordering="period_kind")
+    def rule(self, budget: Budget) -> str:
+        return rule_of(budget)
+
+    @admin.display(description="settled now")
+    def spent(self, budget: Any) -> str | None:
+        return shown_amount(budget.current[0].settled, budget.measure) if budget.current else None
+
+    @admin.display(description="reserved now")
+    def held(self, budget: Any) -> str | None:
+        return shown_amount(budget.current[0].reserved, budget.measure) if budget.current else None
+
+    @admin.display(description="remaining now")
+    def left(self, budget: Any) -> str | None:
+        return shown_amount(remaining(budget, budget.current[0]), budget.measure) if budget.current else None
+
+    @admin.display(description="current windows")
+    def windows(self, budget: Budget) -> SafeString:
+        found = current_windows(Period.objects.filter(budget=budget).select_related("unit"))
+        rows = [window_cells(budget, window) for window in found.order_by("-settled", "id")[:_MOST_WINDOWS]]
+        return window_table(rows) if rows else format_html("none yet: one is opened by the first request")
 
 
 @admin.register(Period)
-class PeriodAdmin(BigTableAdmin):
-    list_display = ("label", "organization", "scope", "cap", "settled_amount", "reserved_amount", "ends_at")
-    list_filter = ("budget__period_kind", "is_seeding", OrganizationFilter)
+class PeriodAdmin(BigTable):
+    list_display = ("label", "scope", "rule", "cap", "spent", "held", "left", "organization")
+    list_filter = (CurrentFilter, OrganizationFilter)
     list_select_related = ("budget__unit", "unit")
-    sought_ids = ("budget_id", "unit_id", "organization_id")
-    sought_texts = ("label",)
+    sought_ids = ("budget_id",)
+    search_help_text = "The whole id of a period or of a budget."
     fields = readonly_fields = (
-        "id", "organization", "budget", "scope", "label", "starts_at", "ends_at", "cap", "settled_amount",
-        "reserved_amount", "seeded", "is_seeding", "lock_rank",
+        "id", "organization", "budget", "scope", "rule", "label", "starts_at", "ends_at", "cap", "spent", "held",
+        "left", "counted_before", "is_seeding", "lock_rank",
     )  # fmt: skip
-    audited_kind = "period"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if term.isascii() and term.isdecimal() and len(term) < 19:
+            return queryset.filter(id=int(term)), False
+        return super().get_search_results(request, queryset, search_term)
 
     @admin.display
     def scope(self, period: Period) -> str:
@@ -52,53 +135,123 @@ class PeriodAdmin(BigTableAdmin):
 
     @admin.display
     def cap(self, period: Period) -> str:
-        return f"{shown_amount(period.budget.amount, period.budget.measure)} ({period.budget.hardness})"
+        return shown_amount(period.budget.amount, period.budget.measure)
+
+    @admin.display
+    def rule(self, period: Period) -> str:
+        return rule_of(period.budget)
 
     @admin.display(description="settled")
-    def settled_amount(self, period: Period) -> str:
+    def spent(self, period: Period) -> str:
         return shown_amount(period.settled, period.budget.measure)
 
     @admin.display(description="reserved")
-    def reserved_amount(self, period: Period) -> str:
+    def held(self, period: Period) -> str:
         return shown_amount(period.reserved, period.budget.measure)
+
+    @admin.display(description="remaining")
+    def left(self, period: Period) -> str:
+        return shown_amount(remaining(period.budget, period), period.budget.measure)
+
+    @admin.display(description="settled before the budget existed")
+    def counted_before(self, period: Period) -> str:
+        return shown_amount(period.seeded, period.budget.measure)
 
 
 @admin.register(Reservation)
-class ReservationAdmin(BigTableAdmin):
-    list_display = ("reserved_at", "organization", "state", "amount", "booked", "provider", "model", "key_id")
-    list_filter = ("state", "is_late", OrganizationFilter)
-    sought_ids = ("id", "actor_id", "process_id", "entry_id")
-    sought_texts = ("key_id", "request_id", "model")
+class ReservationAdmin(BigTable, GovernedAdmin):
+    list_display = ("reserved_at", "amount", "booked", "came_to", "bought", "key_id", "organization")
+    list_filter = (OpenFilter, OrganizationFilter)
+    sought_texts = ("key_id", "request_id")
+    search_help_text = "The whole id of a reservation, a key or a request."
     fields = readonly_fields = (
-        "id", "organization", "state", "end_cause", "is_late", "amount", "amount_tokens", "booked", "booked_tokens",
-        "provider", "model", "price_version_id", "key_id", "actor_id", "process_id", "request_id", "scope_ids",
-        "period_ids", "entry_id", "reserved_at", "expires_at", "ended_at",
+        "id", "organization", "came_to", "late", "amount_usd", "amount_tokens", "booked_usd",
+        "booked_tokens", "entries", "bought", "actor", "key", "request_id", "scopes", "windows", "process_id",
+        "reserved_at", "expires_at", "ended_at",
     )  # fmt: skip
     audited_kind = "reservation"
     acts = {"end": admin_forms.EndReservation}
 
+    @admin.display(description="state")
+    def came_to(self, reservation: Reservation) -> str:
+        plain = reservation.end_cause in ("", reservation.state)
+        return reservation.state if plain else f"{reservation.state}: {reservation.end_cause}"
+
+    @admin.display(description="outcome came late")
+    def late(self, reservation: Reservation) -> str:
+        return "yes: it had ended before, and a correction was booked" if reservation.is_late else "no"
+
     @admin.display(description="reserved (USD)")
     def amount(self, reservation: Reservation) -> str:
-        return format_usd(reservation.amount_nanos)
+        return usd_column(reservation.amount_nanos)
 
     @admin.display(description="booked (USD)")
-    def booked(self, reservation: Reservation) -> str:
-        return format_usd(reservation.booked_nanos)
+    def booked(self, reservation: Reservation) -> str | None:
+        return None if reservation.ended_at is None else usd_column(reservation.booked_nanos)
+
+    @admin.display(description="reserved")
+    def amount_usd(self, reservation: Reservation) -> str:
+        return f"{format_usd(reservation.amount_nanos)} USD"
+
+    @admin.display(description="booked")
+    def booked_usd(self, reservation: Reservation) -> str | None:
+        return None if reservation.ended_at is None else f"{format_usd(reservation.booked_nanos)} USD"
+
+    @admin.display(description="ledger entries")
+    def entries(self, reservation: Reservation) -> SafeString | None:
+        if reservation.entry_id is None:
+            return None
+        return list_link("ledger_ledgerentry", reservation.id, "of this reservation")
+
+    @admin.display(description="model")
+    def bought(self, reservation: Reservation) -> str:
+        return f"{reservation.provider}/{reservation.model}"
+
+    @admin.display
+    def actor(self, reservation: Reservation) -> str:
+        return str(Unit.objects.filter(id=reservation.actor_id).first() or reservation.actor_id)
+
+    @admin.display
+    def key(self, reservation: Reservation) -> SafeString:
+        return list_link("keys_key", reservation.key_id, reservation.key_id)
+
+    @admin.display(description="scope set")
+    def scopes(self, reservation: Reservation) -> str:
+        return named_scopes(reservation.scope_ids)
+
+    @admin.display(description="periods")
+    def windows(self, reservation: Reservation) -> SafeString:
+        periods = Period.objects.select_related("budget__unit", "unit").filter(id__in=reservation.period_ids)
+        rows = [window_cells(period.budget, period) for period in periods.order_by("lock_rank", "id")]
+        return window_table(rows) if rows else format_html("none: no budget applied")
 
 
 @admin.register(SettleQuarantine)
 class SettleQuarantineAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "reservation_id", "organization_id", "error")
+    ordering = ("-id",)
     search_fields = ("reservation_id", "organization_id", "error")
+    search_help_text = "A reservation, an organization's id, or words of the error."
 
 
 @admin.register(GatewayProcess)
 class GatewayProcessAdmin(ReadOnlyAdmin):
-    list_display = ("id", "seen_at")
+    list_display = ("id", "seen_at", "alive")
     ordering = ("-seen_at",)
+
+    @admin.display(boolean=True, description="seen in the last 30 seconds")
+    def alive(self, process: GatewayProcess) -> bool:
+        return process.seen_at > clock.now() - _UNSEEN_AFTER
 
 
 @admin.register(GovernanceVersion)
 class GovernanceVersionAdmin(ReadOnlyAdmin):
-    list_display = ("id", "token")
+    list_display = ("of", "token")
+    ordering = ("id",)
     search_fields = ("id",)
+    search_help_text = "An organization's id."
+    fields = readonly_fields = ("of", "id", "token")
+
+    @admin.display(description="rules of")
+    def of(self, version: GovernanceVersion) -> str:
+        return str(Organization.objects.filter(id=version.id).first() or "everybody: the catalog and its prices")

@@ -47,17 +47,33 @@ class SetCap(_Amount):
         help_text="A name, kind:name, or an id. Empty: the whole organization.",
     )
     applies_to_each = forms.ChoiceField(
-        choices=[("", "one budget for the scope"), *UnitKind.choices],
+        choices=[("", "One budget for the whole scope"), *UnitKind.choices],
         required=False,
         help_text="Every unit of this kind below the scope gets a budget of its own, on first use.",
     )
-    measure = forms.ChoiceField(choices=Measure.choices, initial=Measure.NANOS)
+    measure = forms.ChoiceField(
+        choices=[(Measure.NANOS, "USD"), (Measure.REQUESTS, "Requests"), (Measure.TOKENS, "Tokens")],
+        initial=Measure.NANOS,
+    )
     period_kind = forms.ChoiceField(choices=PeriodKind.choices, initial=PeriodKind.MONTH)
-    hardness = forms.ChoiceField(choices=Hardness.choices, initial=Hardness.HARD)
-    fixed_starts_at = forms.SplitDateTimeField(required=False, widget=AdminSplitDateTime, help_text="UTC; fixed only.")
-    fixed_ends_at = forms.SplitDateTimeField(required=False, widget=AdminSplitDateTime, help_text="UTC; fixed only.")
-    counts_from_now = forms.BooleanField(required=False, help_text="Leave out what its window has seen already.")
-    field_order = ("organization", "unit", "applies_to_each", "measure", "amount")
+    hardness = forms.ChoiceField(
+        choices=Hardness.choices,
+        initial=Hardness.HARD,
+        help_text="Hard: a request that does not fit is refused. Soft: counted and told, never refused.",
+    )
+    fixed_starts_at = forms.SplitDateTimeField(
+        required=False, widget=AdminSplitDateTime, help_text="For a fixed period only, in UTC."
+    )
+    fixed_ends_at = forms.SplitDateTimeField(
+        required=False, widget=AdminSplitDateTime, help_text="For a fixed period only, in UTC."
+    )
+    counts_from_now = forms.BooleanField(
+        required=False, help_text="Leave out what its current window has seen already."
+    )
+    field_order = (
+        "organization", "unit", "applies_to_each", "measure", "amount", "period_kind", "hardness", "fixed_starts_at",
+        "fixed_ends_at", "counts_from_now",
+    )  # fmt: skip
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -98,9 +114,11 @@ class ChangeCap(_Amount):
 
 
 class ArchiveCap(ActForm):
-    title = "Archive"
+    title = "Archive budget"
     note = "The next request is no longer held to it. A budget that is archived never comes back."
-    reason = forms.CharField(max_length=500, required=False, widget=AdminTextInputWidget)
+    reason = forms.CharField(
+        max_length=500, required=False, widget=AdminTextInputWidget, help_text="Kept in the audit record."
+    )
 
     @classmethod
     def is_offered(cls, subject: Budget) -> bool:
@@ -110,7 +128,7 @@ class ArchiveCap(ActForm):
         budget = capping.archive_cap(
             self.subject.id, organization=self.subject.organization, acting=acting, reason=self.cleaned_data["reason"]
         )
-        return Done("The budget is archived.", budget)
+        return Done("The budget is archived: no request is held to it any more.", budget)
 
 
 class EndReservation(ActForm):

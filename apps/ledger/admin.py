@@ -1,39 +1,136 @@
-from django.contrib import admin
+from typing import Any
+from uuid import UUID
 
-from apps.ledger.big_tables import BigTableAdmin, OrganizationFilter
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from apps.catalog.models import PriceVersion
+from apps.ledger.big_tables import (
+    BigTable,
+    OrganizationFilter,
+    as_uuid,
+    list_link,
+    named_scopes,
+    row_link,
+    usd_column,
+)
 from apps.ledger.models import LedgerEntry, SpendEvent
+from apps.orgs.models import Unit
 from spendra.kernel.money import format_usd
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(BigTableAdmin):
-    list_display = ("booked_at", "organization", "kind", "status", "cause", "amount", "provider", "model", "key_id")
+class LedgerEntryAdmin(BigTable):
+    list_display = ("booked_at", "amount", "what", "cause", "bought", "key_id", "organization")
     list_filter = ("kind", "status", OrganizationFilter)
-    sought_ids = ("id", "reservation_id", "corrects_id", "actor_id")
-    sought_texts = ("key_id", "model", "provider")
+    sought_ids = ("id", "reservation_id")
+    sought_texts = ("key_id",)
+    search_help_text = "The whole id of an entry, a reservation or a key."
     fields = readonly_fields = (
-        "id", "organization", "reservation_id", "spend_event_id", "corrects_id", "kind", "status", "cause", "amount",
-        "tokens", "provider", "model", "key_id", "actor_id", "scope_ids", "period_ids", "occurred_at", "booked_at",
+        "id", "organization", "kind", "status", "cause", "amount_usd", "tokens", "bought", "actor", "key", "scopes",
+        "reservation", "event", "corrects", "period_ids", "occurred_at", "booked_at",
     )  # fmt: skip
-    audited_kind = "ledger_entry"
 
-    @admin.display(description="amount (USD)", ordering="amount_nanos")
+    @admin.display(description="entry")
+    def what(self, entry: LedgerEntry) -> str:
+        return f"{entry.status} {entry.kind}"
+
+    @admin.display(description="amount (USD)")
     def amount(self, entry: LedgerEntry) -> str:
-        return format_usd(entry.amount_nanos)
+        return usd_column(entry.amount_nanos)
+
+    @admin.display(description="amount")
+    def amount_usd(self, entry: LedgerEntry) -> str:
+        return f"{format_usd(entry.amount_nanos)} USD"
+
+    @admin.display(description="model")
+    def bought(self, entry: LedgerEntry) -> str:
+        return f"{entry.provider}/{entry.model}"
+
+    @admin.display
+    def actor(self, entry: LedgerEntry) -> str:
+        return str(Unit.objects.filter(id=entry.actor_id).first() or entry.actor_id)
+
+    @admin.display
+    def key(self, entry: LedgerEntry) -> SafeString:
+        return list_link("keys_key", entry.key_id, entry.key_id)
+
+    @admin.display(description="scope set")
+    def scopes(self, entry: LedgerEntry) -> str:
+        return named_scopes(entry.scope_ids)
+
+    @admin.display
+    def reservation(self, entry: LedgerEntry) -> SafeString:
+        """All that was booked for the same request; the reservation's own page is in the room above."""
+        return list_link("ledger_ledgerentry", entry.reservation_id, entry.reservation_id)
+
+    @admin.display(description="spend event")
+    def event(self, entry: LedgerEntry) -> SafeString | None:
+        event = entry.spend_event_id
+        return None if event is None else row_link("ledger_spendevent", event, event)
+
+    @admin.display
+    def corrects(self, entry: LedgerEntry) -> SafeString | None:
+        corrected = entry.corrects_id
+        return None if corrected is None else row_link("ledger_ledgerentry", corrected, corrected)
 
 
 @admin.register(SpendEvent)
-class SpendEventAdmin(BigTableAdmin):
-    list_display = ("booked_at", "organization", "provider", "model", "cost", "status")
+class SpendEventAdmin(BigTable):
+    list_display = ("booked_at", "cost", "status", "bought", "organization", "id")
     list_filter = ("status", OrganizationFilter)
-    sought_ids = ("id", "reservation_id", "price_version_id")
-    sought_texts = ("model", "provider")
+    search_help_text = "The whole id of an event or a reservation."
     fields = readonly_fields = (
-        "id", "organization", "reservation_id", "provider", "model", "usage", "price_version_id", "cost", "status",
-        "occurred_at", "booked_at",
+        "id", "organization", "bought", "used", "cost_usd", "status", "price_version", "reservation", "occurred_at",
+        "booked_at",
     )  # fmt: skip
-    audited_kind = "spend_event"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Through the entries: they have an index by reservation, events need none."""
+        found = as_uuid(search_term.strip())
+        if found is None:
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(id__in=[found, *_events_of(found)]), False
 
     @admin.display(description="cost (USD)")
     def cost(self, event: SpendEvent) -> str:
-        return format_usd(event.cost_nanos)
+        return usd_column(event.cost_nanos)
+
+    @admin.display(description="cost")
+    def cost_usd(self, event: SpendEvent) -> str:
+        return f"{format_usd(event.cost_nanos)} USD"
+
+    @admin.display(description="model")
+    def bought(self, event: SpendEvent) -> str:
+        return f"{event.provider}/{event.model}"
+
+    @admin.display(description="usage")
+    def used(self, event: SpendEvent) -> SafeString:
+        rows = format_html_join(
+            "", '<tr><th scope="row">{}</th><td class="number">{}</td></tr>', sorted(event.usage.items())
+        )
+        return format_html('<table class="figures"><tbody>{}</tbody></table>', rows)
+
+    @admin.display
+    def price_version(self, event: SpendEvent) -> SafeString | None:
+        """Nothing in the database keeps the version that an event names from going."""
+        if event.price_version_id is None:
+            return None
+        version = PriceVersion.objects.select_related("model").filter(id=event.price_version_id).first()
+        if version is None:
+            return format_html("{}", event.price_version_id)
+        return row_link("catalog_priceversion", version.id, f"{version.model}, version {version.version}")
+
+    @admin.display
+    def reservation(self, event: SpendEvent) -> SafeString:
+        return list_link("ledger_ledgerentry", event.reservation_id, event.reservation_id)
+
+
+def _events_of(reservation: UUID) -> list[UUID | None]:
+    entries = LedgerEntry.objects.filter(reservation_id=reservation).exclude(spend_event_id=None)
+    return list(entries.values_list("spend_event_id", flat=True)[:100])

@@ -1,0 +1,42 @@
+"""Periods as operators look at them: what is settled, reserved and left of a cap, as a table."""
+
+from django.db.models import QuerySet
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from apps.budgets.admin_forms import shown_amount
+from apps.budgets.models import Budget, Period
+from apps.ledger.big_tables import row_link
+from spendra.kernel import clock
+
+
+def current_windows(periods: QuerySet[Period]) -> QuerySet[Period]:
+    now = clock.now()
+    return periods.filter(starts_at__lte=now, ends_at__gt=now)
+
+
+def remaining(budget: Budget, period: Period) -> int:
+    return budget.amount - period.settled - period.reserved
+
+
+def rule_of(budget: Budget) -> str:
+    told = f"{budget.hardness}, {budget.period_kind}"
+    return told if budget.archived_at is None else f"{told}, archived"
+
+
+def window_cells(budget: Budget, period: Period) -> tuple[object, ...]:
+    amounts = (period.settled, period.reserved, remaining(budget, period), budget.amount)
+    scope = period.unit or budget.unit or "the whole organization"
+    link = row_link("budgets_period", period.id, period.label)
+    return (link, scope, *(shown_amount(amount, budget.measure) for amount in amounts), budget.hardness)
+
+
+def window_table(rows: list[tuple[object, ...]]) -> SafeString:
+    cells = '<td>{}</td><td>{}</td><td class="number">{}</td>' + '<td class="number">{}</td>' * 3 + "<td>{}</td>"
+    return format_html(
+        '<table class="figures"><thead><tr><th scope="col">Period</th><th scope="col">Scope</th>'
+        '<th scope="col" class="number">Settled</th><th scope="col" class="number">Reserved</th>'
+        '<th scope="col" class="number">Remaining</th><th scope="col" class="number">Cap</th>'
+        '<th scope="col">Hardness</th></tr></thead><tbody>{}</tbody></table>',
+        format_html_join("", f"<tr>{cells}</tr>", rows),
+    )
