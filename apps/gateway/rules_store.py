@@ -23,7 +23,6 @@ from spendra.kernel.errors import Busy
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LOADS_BEFORE_GIVING_UP = 3
 UNKNOWN_KEYS_A_SECOND = 100
 
 
@@ -110,14 +109,10 @@ class RulesStore:
             await self.reload(EVERYBODY)
 
     async def reach(self, rules_id: UUID, token: str | None) -> None:
-        """Returns once rules with that token, or newer ones, are in memory. Busy where they keep moving."""
-        for _ in range(LOADS_BEFORE_GIVING_UP):
-            if token is not None and self._token_of(rules_id) == token:
-                return
+        """Returns once rules with that token, or newer ones, are in memory: a load that begins now is no older than the
+        verdict that told of it."""
+        if token is None or self._token_of(rules_id) != token:
             await self.reload(rules_id)
-            token = await self._tokens.submit(rules_id)
-        if self._token_of(rules_id) != token:
-            raise Busy("the rules of this organization are changing; try again")
 
     def _token_of(self, rules_id: UUID) -> str | None:
         held = self._catalog if rules_id == EVERYBODY else self._organizations.get(rules_id)
