@@ -17,6 +17,13 @@ SERVER_OPTIONS = (
     "-c client_connection_check_interval=1s"
 )
 CALL_SECONDS = 5
+# A server that vanished without a word is given up by the kernel, too: milliseconds, then seconds.
+GIVE_UP_SILENT_SERVERS: dict[str, Any] = {
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
 
 
 class HotConnection:
@@ -68,6 +75,7 @@ class HotConnection:
                 options=SERVER_OPTIONS,
                 application_name=self._name,
                 connect_timeout=CALL_SECONDS,
+                **GIVE_UP_SILENT_SERVERS,
             )
             self._connection.prepare_threshold = 0
             self.generation += 1

@@ -1,6 +1,5 @@
 """May this request spend? From a key and a parsed request to money reserved in Postgres, or a refusal that says why."""
 
-import asyncio
 import hmac
 import logging
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from apps.catalog import estimating
 from apps.catalog.pricing import worst_case_nanos
 from apps.gateway import refusals
 from apps.gateway.booking import Booking
+from apps.gateway.counting import ExactCounter
 from apps.gateway.parsing import ChatRequest
 from apps.gateway.routing import Route, Window, check_key, find_route
 from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
@@ -74,6 +74,7 @@ class Admission:
         self._periods = periods
         self._seeder = seeder
         self._booking = booking
+        self._counter = ExactCounter()
         self._process_id = process_id
         self._lifetime_seconds = lifetime_seconds
 
@@ -193,7 +194,7 @@ class Admission:
             attempt.count_seeding()
             await self._seeder.fill(window.period_ids)
             return
-        if await self._count_exactly(attempt, route):
+        if _may_fit(verdict) and await self._count_exactly(attempt, route):
             return
         if kind == "in_flight" and not attempt.has_waited:
             attempt.has_waited = True
@@ -206,10 +207,13 @@ class Admission:
         if attempt.has_counted:
             return False
         attempt.has_counted = True
-        attempt.exact_input = await asyncio.to_thread(
-            estimating.exact_input_tokens, attempt.request.texts(), attempt.request.facts, route.entry
-        )
+        attempt.exact_input = await self._counter.count(attempt.request, route.entry)
         return attempt.exact_input is not None
+
+
+def _may_fit(verdict: Verdict) -> bool:
+    """Whether a smaller estimate could pass: not where nothing is left, or where it is requests that are counted."""
+    return verdict["measure"] != "requests" and verdict["settled"] < verdict["cap"]
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import time
 from uuid import UUID
 
 import psycopg
+from django.db.migrations.loader import MigrationLoader
 
 from apps.budgets.reserving import retries
 from apps.gateway import metrics
@@ -31,7 +32,9 @@ SELECT json_build_array(
     (SELECT min(months) FROM (SELECT count(*) AS months FROM pg_inherits
      WHERE inhparent IN ('budgets_reservation'::regclass, 'ledger_ledgerentry'::regclass, 'ledger_spendevent'::regclass)
        AND right(inhrelid::regclass::text, 7) > to_char(spendra_now_v1() AT TIME ZONE 'UTC', 'YYYY_MM')
-     GROUP BY inhparent) ahead))
+     GROUP BY inhparent) ahead),
+    (SELECT count(*) FROM unnest(%s::text[], %s::text[]) known (app, name)
+     WHERE NOT EXISTS (SELECT FROM django_migrations m WHERE m.app = known.app AND m.name = known.name)))
 """
 
 
@@ -42,6 +45,9 @@ class GatewayProcess:
         self._booking = booking
         self._seen_at: float | None = None
         self._months_ahead = 0
+        known = sorted(MigrationLoader(None).disk_migrations or ())
+        self._migrations = [app for app, _ in known], [name for _, name in known]
+        self._missing_migrations = 0
         self._is_draining = False
         self._task: asyncio.Task[None] | None = None
 
@@ -61,7 +67,9 @@ class GatewayProcess:
         reasons = []
         if self._is_draining:
             reasons.append("draining: this process is shutting down")
-        if not self.is_seen():
+        if self._missing_migrations:
+            reasons.append(f"migrations: {self._missing_migrations} are not applied; run manage.py migrate")
+        elif not self.is_seen():
             reasons.append("database: no heartbeat was written lately")
         elif self._months_ahead < MONTHS_AHEAD:
             reasons.append("partitions: fewer than two months are made ahead; is the worker running?")
@@ -81,7 +89,12 @@ class GatewayProcess:
 
     async def _beat(self) -> None:
         try:
-            now, open_count, oldest, months = await self._store.connection.ask(_HEARTBEAT, (self.id,))
+            now, open_count, oldest, months, missing = await self._store.connection.ask(
+                _HEARTBEAT, (self.id, *self._migrations)
+            )
+        except psycopg.errors.UndefinedTable:
+            self._missing_migrations = len(self._migrations[0])
+            return
         except psycopg.Error as error:
             log.warning("heartbeat failed: %s", error)
             return
@@ -89,6 +102,7 @@ class GatewayProcess:
         self._store.learn_time(now)
         self._seen_at = time.monotonic()
         self._months_ahead = months or 0
+        self._missing_migrations = missing
         metrics.open_reservations.set(open_count)
         metrics.oldest_snapshot_seconds.set(oldest)
         metrics.settle_backlog.set(self._booking.backlog())

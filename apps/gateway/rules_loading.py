@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg.rows import namedtuple_row
 
+from apps.budgets.connecting import GIVE_UP_SILENT_SERVERS
 from apps.catalog import queries as catalog_queries
 from apps.gateway.rules import AccountRule, BudgetRule, CatalogRules, KeyRule, OrganizationRules, UnitRule
 
@@ -58,6 +59,7 @@ class RulesLoader:
                 application_name="spendra gateway rules",
                 connect_timeout=5,
                 options="-c statement_timeout=60s -c lock_timeout=5s",
+                **GIVE_UP_SILENT_SERVERS,
             )
         assert self._connection is not None
         return self._connection

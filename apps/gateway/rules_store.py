@@ -23,24 +23,21 @@ from spendra.kernel.errors import Busy
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+LOAD_SECONDS = 10
 UNKNOWN_KEYS_A_SECOND = 100
+SLOW_LOOKUP_SECONDS = 0.05
 
 
 class LookupLimit:
-    """How many unknown keys one address may have looked up a second: guessing must not load Postgres.
-
-    A key that exists is not counted: behind an ingress everybody has one address, and a process that has just started
-    knows no key."""
+    """Which addresses ask for more unknown keys a second than somebody who just mistyped one."""
 
     def __init__(self) -> None:
         self._second = 0
         self._counts: Counter[str] = Counter()
 
-    def check(self, address: str) -> None:
-        """Busy once the address has used its share of this second."""
+    def is_over(self, address: str) -> bool:
         self._turn_second()
-        if self._counts[address] >= UNKNOWN_KEYS_A_SECOND:
-            raise Busy("too many unknown keys come from this address; try again")
+        return self._counts[address] >= UNKNOWN_KEYS_A_SECOND
 
     def count(self, address: str) -> None:
         self._turn_second()
@@ -55,12 +52,14 @@ class LookupLimit:
 
 class RulesStore:
     def __init__(self, url: str) -> None:
+        self._url = url
         self._loader = RulesLoader(url)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rules")
         # For tokens, the opening of periods, and heartbeats.
         self.connection = HotConnection(url, name="spendra gateway tokens")
         self._tokens: Lane[UUID, str | None] = Lane(self._read_tokens)
         self._owners: Lane[str, UUID | None] = Lane(self._read_owners)
+        self._slow_owners: Lane[str, UUID | None] = Lane(self._read_owners_slowly, most_waiting=512)
         self._unknown_keys = LookupLimit()
         self._loading: dict[UUID, asyncio.Task[None]] = {}
         self._catalog: CatalogRules | None = None
@@ -82,8 +81,9 @@ class RulesStore:
         """The key and the rules it stands in, asked of Postgres where memory does not know it. None: no such key."""
         owner = self._owner_of_key.get(key_id)
         if owner is None or key_id not in self._organizations[owner].keys:
-            self._unknown_keys.check(address)
-            owner = await self._owners.submit(key_id)
+            # Guessing is slowed down and not refused: behind an ingress a key issued this instant has the same address.
+            lane = self._slow_owners if self._unknown_keys.is_over(address) else self._owners
+            owner = await lane.submit(key_id)
             if owner is None:
                 self._unknown_keys.count(address)
                 return None
@@ -147,8 +147,16 @@ class RulesStore:
             self._owner_of_key.update(dict.fromkeys(rules.keys, organization_id))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
+        loading = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.wait_for(loading, LOAD_SECONDS)
+        except TimeoutError as error:
+            # Nothing comes from that connection any more; its thread ends when the kernel gives it up.
+            log.warning("loading rules took longer than %d s: on a new connection from now on", LOAD_SECONDS)
+            self._thread.shutdown(wait=False)
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rules")
+            self._loader = RulesLoader(self._url)
+            raise Busy("the database does not answer; try again") from error
         except psycopg.Error as error:
             log.warning("loading rules failed: %s", error)
             raise Busy("the database does not answer; try again") from error
@@ -170,6 +178,10 @@ class RulesStore:
         )
         return [UUID(found[key_id]) if key_id in found else None for key_id in key_ids]
 
+    async def _read_owners_slowly(self, key_ids: list[str]) -> Sequence[UUID | None]:
+        await asyncio.sleep(SLOW_LOOKUP_SECONDS)
+        return await self._read_owners(key_ids)
+
     async def _ask_json(self, statement: str, parameters: tuple[object, ...]) -> Any:
         try:
             return orjson.loads(str(await self.connection.ask(statement, parameters)))
@@ -180,6 +192,7 @@ class RulesStore:
     async def close(self) -> None:
         await self._tokens.close()
         await self._owners.close()
+        await self._slow_owners.close()
         await self.connection.close()
-        self._thread.shutdown(wait=True)
+        self._thread.shutdown(wait=False, cancel_futures=True)
         self._loader.close()
