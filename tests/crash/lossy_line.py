@@ -15,6 +15,7 @@ class LossyLine:
         self._target = urlsplit(database_url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lost: dict[bytes, int] = {}
+        self.is_up = True
         self._clients: list[tuple[bytes, socket.socket]] = []
 
     @property
@@ -45,6 +46,9 @@ class LossyLine:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if not self.is_up:
+                    client.close()
+                    continue
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
