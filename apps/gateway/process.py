@@ -71,7 +71,7 @@ class GatewayProcess:
             reasons.append(f"migrations: {self._missing_migrations} are not applied; run manage.py migrate")
         elif not self.is_seen():
             reasons.append("database: no heartbeat was written lately")
-        elif self._months_ahead < MONTHS_AHEAD:
+        if self.is_seen() and self._months_ahead < MONTHS_AHEAD:
             reasons.append("partitions: fewer than two months are made ahead; is the worker running?")
         if self._booking.backlog_seconds() > OLDEST_BACKLOG_SECONDS:
             reasons.append("backlog: spend waits to be booked")
