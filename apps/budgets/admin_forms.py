@@ -25,6 +25,15 @@ def read_amount(text: str, measure: str) -> int:
         raise forms.ValidationError({"amount": message}) from error
 
 
+class _Instant(AdminSplitDateTime):
+    """The words before Django's two inputs are no labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for widget, name in zip(self.widgets, ("Date", "Time"), strict=True):
+            widget.attrs["aria-label"] = name
+
+
 class _Amount(ActForm):
     amount = forms.CharField(
         max_length=30,
@@ -62,10 +71,10 @@ class SetCap(_Amount):
         help_text="Hard: a request that does not fit is refused. Soft: counted and told, never refused.",
     )
     fixed_starts_at = forms.SplitDateTimeField(
-        required=False, widget=AdminSplitDateTime, help_text="For a fixed period only, in UTC."
+        required=False, widget=_Instant, help_text="For a fixed period only, in UTC."
     )
     fixed_ends_at = forms.SplitDateTimeField(
-        required=False, widget=AdminSplitDateTime, help_text="For a fixed period only, in UTC."
+        required=False, widget=_Instant, help_text="For a fixed period only, in UTC."
     )
     counts_from_now = forms.BooleanField(
         required=False, help_text="Leave out what its current window has seen already."
