@@ -4,7 +4,7 @@ from itertools import cycle
 
 from apps.budgets.models import Reservation
 from tests.exactness.books import check_books, check_caps
-from tests.exactness.load import Caller, first_request, run_until_refused, statuses
+from tests.exactness.load import Caller, first_request, run_once, run_until_refused, statuses
 from tests.gateway.company import Company
 from tests.gateway.conftest import Sandbox
 
@@ -29,3 +29,14 @@ def test_requests_above_the_keys_limit_reserve_nothing(company: Company, urls: l
     assert max(ours.values_list("amount_nanos", flat=True)) <= one.amount_nanos
     check_books(company.organization, sandbox.url, [first, *callers])
     check_caps(company.organization)
+
+
+def test_many_requests_at_once_that_fit_only_when_counted_exactly_all_pass(company: Company, urls: list[str]) -> None:
+    """Their bytes bound them above the key's limit, their tokens well below it."""
+    words = {"messages": [{"role": "user", "content": "hello there " * 200}]}
+    company.chat(**words)
+    (one,) = company.wait_for_ends(1)
+    modest = company.another_key(max_reservation_nanos=one.amount_nanos // 2)
+    callers = [Caller(url, modest.key, words) for url in urls for _ in range(60)]
+    run_once(callers)
+    assert statuses(callers) == {200: 120}
