@@ -30,7 +30,9 @@ def _error(answer) -> dict:
 
 
 @pytest.mark.parametrize(
-    "key", ["sk-provider", "spk_test_abc", mint(live=False).key, "spk_live_" + "a" * 66], ids=lambda key: key[:12]
+    "key",
+    ["sk-provider", "spk_test_abc", mint(live=False).key, "spk_live_" + "a" * 66],
+    ids=["a provider's", "too short", "well made", "no checksum"],
 )
 def test_a_key_that_is_none_of_ours_is_401(company: Company, key: str) -> None:
     answer = company.chat(key=key)
