@@ -13,10 +13,16 @@ from spendra.development.sandbox_provider.serving import sandbox_process
 INPUT, CACHED, OUTPUT = 400, 100, 1600  # nanos a token
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
     with sandbox_process() as url:
         yield url
+
+
+@pytest.fixture
+def url(provider: str) -> str:
+    httpx.post(f"{provider}/charges/reset")
+    return provider
 
 
 def ask(url: str, faults: str = "", **fields: Any) -> httpx.Response:
