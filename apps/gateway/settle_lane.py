@@ -110,10 +110,16 @@ class SettleLane:
         now = time.monotonic()
         metrics.settle_batch.observe(len(batch))
         taken = []
+        stuck = {
+            ending["reservation"]["organization_id"]
+            for ending, outcome in zip(batch, outcomes, strict=True)
+            if outcome["outcome"] == settling.STUCK
+        }
         for ending, outcome in zip(batch, outcomes, strict=True):
             metrics.endings.labels(outcome["outcome"]).inc()
             organization_id = ending["reservation"]["organization_id"]
-            if outcome["outcome"] == settling.STUCK:
+            if organization_id in stuck:
+                # All of it is sent again: of a batch that was halved, a later ending may have been taken.
                 self._stuck_until[organization_id] = now + STUCK_SECONDS
                 continue
             self._stuck_until.pop(organization_id, None)
