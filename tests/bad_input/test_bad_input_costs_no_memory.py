@@ -59,7 +59,8 @@ def _ask_all(company: Company, number: int) -> None:
 
 def test_thousands_of_bad_requests(company: Company, gateway: RunningGateway) -> None:
     _ask_all(company, 600)
-    before = _resident_mib(gateway)
+    before, logged = _resident_mib(gateway), gateway.log.stat().st_size
     _ask_all(company, 3000)
     assert _resident_mib(gateway) - before < GENEROUS_MIB
+    assert gateway.log.stat().st_size - logged < 10_000
     assert company.reservations() == []

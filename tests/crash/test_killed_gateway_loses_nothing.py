@@ -97,7 +97,7 @@ def test_after_it_settled(stage: Stage, caller: Caller, gateway: RunningGateway)
 def test_with_many_requests_in_every_phase(stage: Stage, company: Company, gateway: RunningGateway) -> None:
     company.gateway_url = gateway.url
     callers = [Caller(company) for _ in range(12)]
-    faults = ["", "delay=0.3", "chunk-delay=0.03"]
+    faults = ["", "delay=1", "chunk-delay=0.03"]
 
     def call(number: int) -> None:
         while True:
@@ -105,6 +105,7 @@ def test_with_many_requests_in_every_phase(stage: Stage, company: Company, gatew
 
     running = [beside(lambda number=number: call(number)) for number in range(len(callers))]
     eventually(lambda: len(company.entries()) > 30)
+    eventually(lambda: any(one.state == "open" for one in company.reservations()))
     gateway.kill()
     assert all(isinstance(one.result(), httpx.TransportError) for one in running)
     stage.leap()

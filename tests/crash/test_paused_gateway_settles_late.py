@@ -4,7 +4,6 @@ import signal
 
 import pytest
 
-from apps.ledger.models import LedgerEntry
 from tests.crash.books import Caller, check
 from tests.crash.conftest import StartGateway
 from tests.crash.stage import Stage, beside, eventually
@@ -33,18 +32,3 @@ def test_a_late_end_corrects_the_estimate(
     assert (estimate.kind, estimate.status, estimate.amount_nanos) == ("charge", "estimated", reservation.amount_nanos)
     assert (correction.kind, correction.status, correction.corrects_id) == ("correction", "final", estimate.id)
     assert line.booked == line.charged
-
-
-def test_a_paused_gateway_admits_nothing_before_it_is_seen_again(
-    stage: Stage, company: Company, start_gateway: StartGateway
-) -> None:
-    gateway = start_gateway()
-    company.gateway_url = gateway.url
-    caller = Caller(company)
-    caller.send()
-    company.wait_for_ends(1)
-    stage.leap()
-    caller.send()
-    company.wait_for_ends(2)
-    check([caller], stage.sandbox.url)
-    assert not LedgerEntry.objects.filter(key_id=caller.key_id, status="estimated").exists()
