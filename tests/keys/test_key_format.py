@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from apps.keys import format as key_format
 from spendra.kernel.errors import KeyRejected
 
-KEY = key_format.mint(live=True)
+_BODY = f"spk_live_{'Ab1' * 5}z_{'0aZ' * 14}7"
+KEY = key_format.MintedKey(_BODY + key_format._checksum(_BODY), key_id=f"{'Ab1' * 5}z", secret=f"{'0aZ' * 14}7")
 
 
 @pytest.mark.parametrize(("live", "prefix"), [(True, "spk_live_"), (False, "spk_test_")])
