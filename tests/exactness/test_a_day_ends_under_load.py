@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 HAVANA = ZoneInfo("America/Havana")
 BEFORE = timedelta(seconds=4)
 AFTER = timedelta(seconds=2)
-DAILY_REQUESTS = 150
+DAILY_REQUESTS = 60
 OF_ANOTHER_DAY = """
     SELECT r.id FROM budgets_reservation r JOIN budgets_period p ON p.id = ANY (r.period_ids)
     WHERE r.reserved_at < p.starts_at OR r.reserved_at >= p.ends_at
@@ -52,8 +52,8 @@ def test_a_day_ends_with_requests_open(database: Database, sandbox: Sandbox, tmp
         fast = [Caller(gateway.url, company.key, request) for request in ({}, {"stream": True}) for _ in range(8)]
         callers = [
             *fast,
-            *(Caller(gateway.url, slow, sandbox="delay=0.6") for _ in range(4)),
-            *(Caller(gateway.url, slow, {"stream": True}, sandbox="chunk-delay=0.05") for _ in range(4)),
+            *(Caller(gateway.url, slow, sandbox="delay=0.6") for _ in range(2)),
+            *(Caller(gateway.url, slow, {"stream": True}, sandbox="chunk-delay=0.05") for _ in range(2)),
         ]
         money.set_clock(watcher, midnight - BEFORE)
         is_over = threading.Event()

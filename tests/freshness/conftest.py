@@ -55,7 +55,7 @@ def doors_of_one_port(gateway_of_two: RunningGateway, company: Company) -> Itera
         yield doors
 
 
-@pytest.fixture(params=[100, pytest.param(2_000, marks=[pytest.mark.system, pytest.mark.timeout(900)])])
+@pytest.fixture(params=[100, pytest.param(500, marks=[pytest.mark.system, pytest.mark.timeout(600)])])
 def rounds(request: pytest.FixtureRequest) -> int:
     """How often each change is made, in a row."""
     return int(request.param)
