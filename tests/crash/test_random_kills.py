@@ -4,16 +4,20 @@ import contextlib
 import itertools
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
+from apps.ledger.models import LedgerEntry
 from spendra.development.embedded_postgres import EmbeddedPostgres
 from tests import databases
 from tests.crash.books import Caller, check
@@ -22,7 +26,7 @@ from tests.crash.stage import beside
 from tests.databases import Database
 from tests.gateway.company import make_company
 from tests.gateway.conftest import Sandbox
-from tests.gateway.running import RunningGateway
+from tests.gateway.running import ROOT, RunningGateway
 
 SECONDS = 130
 CALLERS = 10
@@ -50,6 +54,10 @@ def _call(caller: Caller, urls: list[str], chance: random.Random) -> None:
             list(itertools.islice(answer.iter_lines(), events))
     except httpx.TransportError:
         time.sleep(0.2)
+
+
+def _entries() -> list[Any]:
+    return list(LedgerEntry.objects.order_by("id").values_list("id", "status", "amount_nanos"))
 
 
 @pytest.mark.system
@@ -87,3 +95,8 @@ def test_every_charge_is_booked_whoever_dies(
             stop.set()
             chaos.end()
         assert {line.is_estimated for line in lines} == {True, False}
+        booked = _entries()
+        postgres.restart("immediate")
+        connections.close_all()
+        assert _entries() == booked
+        assert subprocess.run([sys.executable, "manage.py", "ledger_verify"], cwd=ROOT, check=False).returncode == 0
