@@ -112,13 +112,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="measured in each run")
+    parser.add_argument("--document", action="store_true", help="put the tables into docs/performance.md")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with started(rounds=asked.rounds, seconds=asked.seconds) as bench:
         figures = beside_peers(bench) | hot_budget(bench) | two_processes(bench)
         verified = bench.database.verify()
     results = report.Results(figures=figures, memory_mb=bench.memory_mb, verified=verified)
-    print(report.write(results, BENCH_FOLDER))
+    text = report.write(results, BENCH_FOLDER)
+    print(text)
+    if asked.document:
+        report.put_into_document("results", text)
     return 0 if results.holds() else 1
 
 

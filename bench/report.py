@@ -12,11 +12,13 @@ from typing import Any
 
 from bench import peers
 from bench.scenarios import Figures, Run, core_name, http_name, median
+from bench.targets import ROOT
 
 DIRECT, LITELLM, PORTKEY = "upstream", "LiteLLM", "Portkey"
 CONTENDED, SPREAD = "Spendra, contended", "Spendra, spread"
 ONE_BUDGET, MANY_BUDGETS = "one budget", "64 budgets"
 ONE_PROCESS, TWO_PROCESSES = "one process", "two processes"
+DOCUMENT = ROOT / "docs" / "performance.md"
 CONCURRENCIES = (1, 32, 128)
 HOT_CALLERS = 64
 TARGETS = (DIRECT, LITELLM, PORTKEY, CONTENDED, SPREAD)
@@ -99,6 +101,13 @@ def write(results: Results, folder: Path) -> str:
     record = {"taken_at": taken_at.isoformat(), "machine": machine(), "versions": versions(), **_plain(results)}
     (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n")
     return text
+
+
+def put_into_document(section: str, text: str) -> None:
+    """Between the two comments that name the section."""
+    begins, ends = f"<!-- {section} -->", f"<!-- end of {section} -->"
+    before, _, rest = DOCUMENT.read_text().partition(begins)
+    DOCUMENT.write_text(f"{before}{begins}\n\n{text}\n\n{ends}{rest.partition(ends)[2]}")
 
 
 def _plain(results: Results) -> dict[str, Any]:
