@@ -66,7 +66,7 @@ class BudgetAdmin(GovernedAdmin):
     search_help_text = "The name of a unit or an organization, or an id."
     fields = readonly_fields = (
         "id", "organization", "scope", "cap", "period_kind", "hardness", "windows", "fixed_starts_at", "fixed_ends_at",
-        "counts_from_now", "archived_at", "created_at",
+        "counted", "archived_at", "created_at",
     )  # fmt: skip
     audited_kind = "budget"
     creation = admin_forms.SetCap
@@ -101,6 +101,10 @@ class BudgetAdmin(GovernedAdmin):
     @admin.display(description="remaining now")
     def left(self, budget: Any) -> str | None:
         return shown_amount(remaining(budget, budget.current[0]), budget.measure) if budget.current else None
+
+    @admin.display(description="first window")
+    def counted(self, budget: Budget) -> str:
+        return "counts from when it was made" if budget.counts_from_now else "counts what was spent before in it"
 
     @admin.display(description="current windows")
     def windows(self, budget: Budget) -> SafeString:
@@ -194,13 +198,13 @@ class ReservationAdmin(BigTable, GovernedAdmin):
         return f"{format_usd(reservation.amount_nanos)} USD"
 
     @admin.display(description="booked")
-    def booked_usd(self, reservation: Reservation) -> str | None:
-        return None if reservation.ended_at is None else f"{format_usd(reservation.booked_nanos)} USD"
+    def booked_usd(self, reservation: Reservation) -> str:
+        return "nothing yet" if reservation.ended_at is None else f"{format_usd(reservation.booked_nanos)} USD"
 
     @admin.display(description="ledger entries")
-    def entries(self, reservation: Reservation) -> SafeString | None:
+    def entries(self, reservation: Reservation) -> str:
         if reservation.entry_id is None:
-            return None
+            return "none"
         return list_link("ledger_ledgerentry", reservation.id, "of this reservation")
 
     @admin.display(description="model")

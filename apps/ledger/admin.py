@@ -68,14 +68,14 @@ class LedgerEntryAdmin(BigTable):
         return list_link("ledger_ledgerentry", entry.reservation_id, entry.reservation_id)
 
     @admin.display(description="spend event")
-    def event(self, entry: LedgerEntry) -> SafeString | None:
+    def event(self, entry: LedgerEntry) -> str:
         event = entry.spend_event_id
-        return None if event is None else row_link("ledger_spendevent", event, event)
+        return "none" if event is None else row_link("ledger_spendevent", event, event)
 
     @admin.display
-    def corrects(self, entry: LedgerEntry) -> SafeString | None:
+    def corrects(self, entry: LedgerEntry) -> str:
         corrected = entry.corrects_id
-        return None if corrected is None else row_link("ledger_ledgerentry", corrected, corrected)
+        return "none" if corrected is None else row_link("ledger_ledgerentry", corrected, corrected)
 
 
 @admin.register(SpendEvent)
@@ -117,13 +117,13 @@ class SpendEventAdmin(BigTable):
         return format_html('<table class="figures"><tbody>{}</tbody></table>', rows)
 
     @admin.display
-    def price_version(self, event: SpendEvent) -> SafeString | None:
+    def price_version(self, event: SpendEvent) -> str:
         """Nothing in the database keeps the version that an event names from going."""
         if event.price_version_id is None:
-            return None
+            return "none"
         version = PriceVersion.objects.select_related("model").filter(id=event.price_version_id).first()
         if version is None:
-            return format_html("{}", event.price_version_id)
+            return str(event.price_version_id)
         return row_link("catalog_priceversion", version.id, f"{version.model}, version {version.version}")
 
     @admin.display
