@@ -70,4 +70,4 @@ def test_the_cpu_time_of_a_watched_process_is_counted(upstream: str) -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         seen = load(upstream, "--watch", f"busy={busy.pid}")
         busy.kill()
-    assert 0.05 < seen["cpu_seconds"]["busy"] < 0.6
+    assert 0 < seen["cpu_seconds"]["busy"] < 0.6
