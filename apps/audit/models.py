@@ -12,7 +12,7 @@ class AuditRecord(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     at = models.DateTimeField()
     organization_id = models.UUIDField(null=True)
-    actor = models.CharField(max_length=300, help_text="Who did it: an e-mail address, or command:<name>.")
+    actor = models.CharField(max_length=300, help_text="Who did it: an e-mail address, or command:NAME.")
     action = models.CharField(max_length=100, help_text="room.verb, such as keys.revoke")
     object_kind = models.CharField(max_length=60)
     object_id = models.CharField(max_length=200)

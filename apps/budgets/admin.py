@@ -4,7 +4,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.budgets import admin_forms
@@ -107,10 +106,10 @@ class BudgetAdmin(GovernedAdmin):
         return "counts from when it was made" if budget.counts_from_now else "counts what was spent before in it"
 
     @admin.display(description="current windows")
-    def windows(self, budget: Budget) -> SafeString:
+    def windows(self, budget: Budget) -> str:
         found = current_windows(Period.objects.filter(budget=budget).select_related("unit"))
         rows = [window_cells(budget, window) for window in found.order_by("-settled", "id")[:_MOST_WINDOWS]]
-        return window_table(rows) if rows else format_html("none yet: one is opened by the first request")
+        return window_table(rows) if rows else "none yet: one is opened by the first request"
 
 
 @admin.register(Period)
@@ -224,10 +223,10 @@ class ReservationAdmin(BigTable, GovernedAdmin):
         return named_scopes(reservation.scope_ids)
 
     @admin.display(description="periods")
-    def windows(self, reservation: Reservation) -> SafeString:
+    def windows(self, reservation: Reservation) -> str:
         periods = Period.objects.select_related("budget__unit", "unit").filter(id__in=reservation.period_ids)
         rows = [window_cells(period.budget, period) for period in periods.order_by("lock_rank", "id")]
-        return window_table(rows) if rows else format_html("none: no budget applied")
+        return window_table(rows) if rows else "none: no budget applied"
 
 
 @admin.register(SettleQuarantine)

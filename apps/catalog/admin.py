@@ -28,11 +28,11 @@ class CatalogModelAdmin(ReadOnlyAdmin):
         return ", ".join(model.aliases.values_list("alias", flat=True)) or "none"
 
     @admin.display(description="price versions, newest first")
-    def versions(self, model: CatalogModel) -> SafeString:
+    def versions(self, model: CatalogModel) -> str:
         found = model.price_versions.select_related("organization").order_by("-effective_from", "-version")
         rows = [(version.version, _since(version), _whose(version)) for version in found]
         if not rows:
-            return format_html("none: requests for it are refused")
+            return "none: requests for it are refused"
         return format_html_join("", "<div>version {}, from {}, for {}</div>", rows)
 
 

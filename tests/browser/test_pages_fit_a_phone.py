@@ -12,3 +12,4 @@ def test_no_page_scrolls_sideways_on_a_phone(open_browser) -> None:
     for path in every_kind_of_page(operator):
         page = operator.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.locator("#content").bounding_box()["width"] > 350, path

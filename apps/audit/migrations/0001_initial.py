@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ("organization_id", models.UUIDField(null=True)),
                 (
                     "actor",
-                    models.CharField(help_text="Who did it: an e-mail address, or command:<name>.", max_length=300),
+                    models.CharField(help_text="Who did it: an e-mail address, or command:NAME.", max_length=300),
                 ),
                 ("action", models.CharField(help_text="room.verb, such as keys.revoke", max_length=100)),
                 ("object_kind", models.CharField(max_length=60)),
