@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+import orjson
 import psycopg
 
 from apps.budgets import reserving, settling
@@ -34,7 +36,7 @@ class SettleLane:
         self._ended = ended
         self._owed: dict[str, deque[Owed]] = {}
         self._stuck_until: dict[str, float] = {}
-        self._sent: deque[Owed] = deque()
+        self._sent: deque[tuple[float, bytes]] = deque()
         self._generation = 0
         self._arrived = asyncio.Event()
         self._is_empty = asyncio.Event()
@@ -138,14 +140,17 @@ class SettleLane:
             self._owed[organization_id] = owed
 
     def _keep(self, taken: Sequence[Ending], now: float) -> None:
-        self._sent.extend((now, ending) for ending in taken)
+        """Packed: a minute of a busy gateway is a hundred thousand endings, much of each the same as of the next."""
+        if taken:
+            self._sent.append((now, zlib.compress(orjson.dumps(taken), level=1)))
         while self._sent and self._sent[0][0] < now - KEEP_SENT_SECONDS:
             self._sent.popleft()
         if self._connection.generation != self._generation:
             if self._generation:
                 again, self._sent = self._sent, deque()
-                for _, ending in again:
-                    self.add(ending)
+                for _, packed in again:
+                    for ending in orjson.loads(zlib.decompress(packed)):
+                        self.add(ending)
             self._generation = self._connection.generation
 
     async def close(self, seconds: float) -> int:
