@@ -14,7 +14,7 @@ from tests.gateway.company import MODEL, Company
 from tests.roles.serving import exchange
 
 FUZZ = settings(
-    max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 values = st.recursive(

@@ -43,14 +43,14 @@ class Stage:
             yield
             holder.rollback()
 
-    def wait_for_lock_wait(self, query: str, *, sessions: int = 1) -> None:
-        """Returns while that many sessions wait for a lock in a statement that holds `query`."""
+    def wait_for_lock_wait(self, query: str) -> None:
+        """Returns while a session waits for a lock in a statement that holds `query`."""
         with psycopg.connect(self.database.url, autocommit=True) as watcher:
             statement = (
                 "SELECT FROM pg_stat_activity WHERE datname = current_database() "
                 "AND position(%s IN query) > 0 AND wait_event_type = 'Lock'"
             )
-            eventually(lambda: watcher.execute(statement, [query]).rowcount >= sessions, 30)
+            eventually(lambda: watcher.execute(statement, [query]).rowcount, 60)
 
 
 def eventually(condition: Callable[[], Result], seconds: float = 15) -> Result:

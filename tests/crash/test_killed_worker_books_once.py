@@ -90,6 +90,6 @@ def test_two_workers_that_sweep_at_once(stage: Stage, doubtful: Caller, tmp_path
     with contextlib.ExitStack() as workers:
         with stage.locked("budgets_period", "true"):
             for name in ("one", "other"):
-                workers.enter_context(_worker(stage, tmp_path / name))
-            stage.wait_for_lock_wait("budgets_settle_v1", sessions=2)
+                workers.enter_context(_worker(stage, tmp_path / name)).wait_for_error_line("Sweeping")
+            stage.wait_for_lock_wait("budgets_settle_v1")
         _booked_once(doubtful, stage.sandbox)

@@ -52,6 +52,14 @@ def test_a_reserve_that_is_given_up_is_taken_back(stage: Stage, caller: Caller, 
 def test_a_reserve_that_commits_after_it_was_given_up_is_taken_back(
     stage: Stage, caller: Caller, line: LossyLine
 ) -> None:
+    eventually(lambda: _reserves_unheard(stage, caller, line), 60)
+    *_, given_up = check([caller], stage.sandbox.url)
+    assert [one.state for one in given_up.reservations] == ["voided"]
+
+
+def _reserves_unheard(stage: Stage, caller: Caller, line: LossyLine) -> bool:
+    """False where it did not come about: on a busy machine the lock wait may be over before the line breaks."""
+    before = len(caller.company.reservations())
     with psycopg.connect(stage.database.url) as fence:
         with stage.locked("budgets_period", "organization_id = %s", caller.company.organization.id):
             waiting = beside(caller.send)
@@ -62,10 +70,9 @@ def test_a_reserve_that_commits_after_it_was_given_up_is_taken_back(
         # The one that nobody hears any more holds the periods now; the one that asks again gives up waiting for them.
         refused = waiting.result()
         fence.rollback()
-    assert refused.status_code == 503
-    eventually(lambda: len(caller.company.reservations()) == 2)
-    _, given_up = check([caller], stage.sandbox.url)
-    assert [one.state for one in given_up.reservations] == ["voided"]
+    assert refused.status_code in (200, 503)
+    time.sleep(0.5)
+    return refused.status_code == 503 and len(caller.company.reservations()) > before
 
 
 def test_a_settle_whose_reply_is_lost_is_booked_once(stage: Stage, caller: Caller, line: LossyLine) -> None:
