@@ -1,4 +1,6 @@
-"""Which pages stand for all: each list, and of each room a row, an act, an addition."""
+"""Which pages stand for all: each list, and of each room a row, its acts, an addition."""
+
+from collections.abc import Iterator
 
 from tests.browser.operating import Operator
 
@@ -10,14 +12,23 @@ LISTS = (
 ADDITIONS = ("orgs/organization", "orgs/unit", "keys/key", "budgets/budget", "providers/provideraccount")
 
 
-def every_kind_of_page(operator: Operator) -> list[str]:
+def every_kind_of_page(operator: Operator) -> Iterator[str]:
+    """Opens one after the other, and gives the path of each while it is before the operator."""
     assert operator.company.chat().status_code == 200
-    paths = ["/admin/", *(f"/admin/{name}/" for name in LISTS), *(f"/admin/{name}/add/" for name in ADDITIONS)]
+    for path in ("/admin/", *(f"/admin/{name}/add/" for name in ADDITIONS)):
+        operator.open(path)
+        yield path
     for name in LISTS:
-        operator.open(f"/admin/{name}/")
-        rows = operator.links(f"#result_list a[href^='/admin/{name}/'][href*='/change/']")[:1]
-        paths += rows
-        for row in rows:
-            operator.open(row)
-            paths += operator.links(".object-tools a[href*='/act/']")
-    return paths
+        yield from _list_and_row(operator, f"/admin/{name}/")
+
+
+def _list_and_row(operator: Operator, path: str) -> Iterator[str]:
+    operator.open(path)
+    yield path
+    for row in operator.links(f"#result_list a[href^='{path}'][href*='/change/']")[:1]:
+        operator.open(row)
+        acts = operator.links(".object-tools a[href*='/act/']")
+        yield row
+        for act in acts:
+            operator.open(act)
+            yield act
