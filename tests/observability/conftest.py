@@ -7,6 +7,7 @@ import pytest
 from tests.databases import Database
 from tests.gateway.conftest import Sandbox, company, gateway, running_gateway, sandbox, shared_database
 from tests.gateway.running import RunningGateway
+from tests.roles.serving import wait_until_open
 
 __all__ = ["company", "gateway", "running_gateway", "sandbox", "shared_database"]
 
@@ -22,8 +23,6 @@ class NotReadyGateway(RunningGateway):
     """Whose port opens, and that is all that can be waited for."""
 
     def wait_until_ready(self, seconds: float = 30) -> None:
-        from tests.roles.serving import wait_until_open
-
         wait_until_open(self.port, int(seconds))
 
 
