@@ -43,7 +43,8 @@ def acme(company: Company, django_db_blocker: DjangoDbBlocker, monkeypatch: pyte
         yield company
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, its event loop does, and Django refuses its ORM to the tests that follow.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
