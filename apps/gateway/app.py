@@ -3,7 +3,6 @@
 Django's request handling, its middleware and its ORM are left out of this path; nothing here hops to a thread.
 """
 
-import gc
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
@@ -68,9 +67,6 @@ class Gateway:
         await self._process.start()
         with suppress(Busy):
             await self._store.reload(EVERYBODY)
-        # What stands now stays: the collector need not look at it at each of its rounds.
-        gc.collect()
-        gc.freeze()
 
     async def drain(self) -> None:
         self._process.drain()

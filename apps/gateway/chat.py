@@ -147,7 +147,7 @@ class _Call:
             self._settle(spent)
 
     async def _answer(self, answer: UpstreamAnswer, body: bytes, more: Headers) -> None:
-        head = headers.client_headers(answer.headers, length_unchanged=False)
+        head = headers.client_headers(answer.headers)
         head += [*self._own_headers, *more, (b"content-length", str(len(body)).encode())]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
@@ -155,7 +155,7 @@ class _Call:
     async def _pass_on_stream(self, answer: UpstreamAnswer) -> None:
         """Bytes go on as they come."""
         self._tap = SseTap(hide_usage=not self._request.include_usage)
-        head = headers.client_headers(answer.headers, length_unchanged=False) + self._own_headers
+        head = headers.client_headers(answer.headers) + self._own_headers
         await self._send({"type": "http.response.start", "status": answer.status, "headers": head})
         await self._copy(answer, self._tap)
 

@@ -140,14 +140,15 @@ def _passes_upstream(name: bytes, named_in_connection: frozenset[bytes]) -> bool
     )
 
 
-def client_headers(upstream: Sequence[Header], *, length_unchanged: bool) -> list[Header]:
-    """What the client gets of the provider's headers; the provider's request id under a name of its own."""
+def client_headers(upstream: Sequence[Header]) -> list[Header]:
+    """What the client gets of the provider's headers; the provider's request id under a name of its own, and no length:
+    the caller sets that of what it passes on."""
     named = _named_in_connection(upstream)
     passed = []
     for name, value in upstream:
         if name in _KEPT_FROM_CLIENT or name in named or name.startswith((b"x-spendra-", b"access-control-")):
             continue
-        if name == b"content-length" and not length_unchanged:
+        if name == b"content-length":
             continue
         passed.append((b"x-spendra-upstream-request-id" if name == b"x-request-id" else name, value))
     return passed
