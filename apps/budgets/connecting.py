@@ -1,13 +1,11 @@
 """The connections on which money moves: their own settings, made again when they break."""
 
 import asyncio
-import logging
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
 
-log = logging.getLogger(__name__)
+from apps.budgets.wire import Wire
 
 # Start-up options, since a SET inside a function ends before its commit. The server gives up before we do
 # (CALL_SECONDS), so that an outcome is rarely unknown: a backend whose client has gone still gets its lock and commits.
@@ -32,62 +30,55 @@ class HotConnection:
     def __init__(self, url: str, *, name: str) -> None:
         self._url = url
         self._name = name
-        self._connection: AsyncConnection[tuple[Any, ...]] | None = None
+        self._wire: Wire | None = None
         self._turn = asyncio.Lock()
         self.generation = 0
 
-    async def call(self, statement: str, parameters: tuple[Any, ...]) -> Any:
-        """The single value of a single-row statement.
+    async def call(self, statement: str, parameters: tuple[Any, ...]) -> str | None:
+        """The single value of a single-row statement, as text.
 
         Raises psycopg.Error as the server reports it. Where `is_unknown`, the connection broke or did not answer in
         CALL_SECONDS, and the statement may have committed all the same; the next call makes a new connection.
         """
         try:
             async with self._turn, asyncio.timeout(CALL_SECONDS):
-                connection = await self._connected()
-                cursor = await connection.execute(statement, parameters)
-                row = await cursor.fetchone()
+                return await (await self._connected()).execute(statement, parameters)
         except TimeoutError as error:
-            await self.close()
             raise psycopg.OperationalError(f"no answer from Postgres in {CALL_SECONDS} s") from error
-        except psycopg.OperationalError:
-            if self._connection is None or self._connection.broken:
-                await self.close()
-            raise
-        return row[0] if row else None
 
-    async def ask(self, statement: str, parameters: tuple[Any, ...]) -> Any:
+    async def ask(self, statement: str, parameters: tuple[Any, ...]) -> str | None:
         """Like `call`, for what may be done twice: once more where the connection broke, since the server may have
         restarted after it was last used."""
-        stood = self._connection is not None
+        wire = self._wire
         try:
             return await self.call(statement, parameters)
         except psycopg.OperationalError:
-            if not stood or self._connection is not None:
+            if wire is None or not wire.is_broken:
                 raise
         return await self.call(statement, parameters)
 
-    async def _connected(self) -> AsyncConnection[tuple[Any, ...]]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._url,
-                autocommit=True,
-                options=SERVER_OPTIONS,
-                application_name=self._name,
-                connect_timeout=CALL_SECONDS,
-                **GIVE_UP_SILENT_SERVERS,
+    async def _connected(self) -> Wire:
+        if self._wire is not None and self._wire.is_broken:
+            await self.close()
+        if self._wire is None:
+            self._wire = Wire(
+                await psycopg.AsyncConnection.connect(
+                    self._url,
+                    autocommit=True,
+                    options=SERVER_OPTIONS,
+                    application_name=self._name,
+                    connect_timeout=CALL_SECONDS,
+                    client_encoding="utf-8",
+                    **GIVE_UP_SILENT_SERVERS,
+                )
             )
-            self._connection.prepare_threshold = 0
             self.generation += 1
-        return self._connection
+        return self._wire
 
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                await connection.close()
-            except psycopg.Error:
-                log.info("closing a broken connection to Postgres failed", exc_info=True)
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
 
 
 def is_bad_data(error: psycopg.Error) -> bool:

@@ -58,7 +58,7 @@ async def _call(connection: HotConnection, requests: list[ReservationRequest]) -
     reply = await connection.call(
         "SELECT budgets_reserve_v1(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
     )
-    return cast("dict[str, Any]", orjson.loads(reply))
+    return cast("dict[str, Any]", orjson.loads(str(reply)))
 
 
 async def _after(
@@ -121,5 +121,5 @@ async def open_periods(connection: HotConnection, keys: Sequence[PeriodKey]) -> 
     reply = await connection.ask(
         "SELECT budgets_open_periods_v1(%s::jsonb)::text", (orjson.dumps([keys[i] for i in ordered]).decode(),)
     )
-    found = orjson.loads(reply)
+    found = orjson.loads(str(reply))
     return [period for _, period in sorted(zip(ordered, found, strict=True), key=lambda pair: pair[0])]

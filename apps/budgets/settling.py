@@ -43,7 +43,7 @@ async def _settle(connection: HotConnection, endings: list[Ending], tries: int) 
         raise
     except (TypeError, ValueError) as error:
         return await _halve(connection, endings, str(error))
-    return cast("list[Outcome]", orjson.loads(reply))
+    return cast("list[Outcome]", orjson.loads(str(reply)))
 
 
 async def _by_organization(connection: HotConnection, endings: list[Ending]) -> list[Outcome]:

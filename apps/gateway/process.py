@@ -5,6 +5,7 @@ import logging
 import time
 from uuid import UUID
 
+import orjson
 import psycopg
 from django.db.migrations.loader import MigrationLoader
 
@@ -34,7 +35,7 @@ SELECT json_build_array(
        AND right(inhrelid::regclass::text, 7) > to_char(spendra_now_v1() AT TIME ZONE 'UTC', 'YYYY_MM')
      GROUP BY inhparent) ahead),
     (SELECT count(*) FROM unnest(%s::text[], %s::text[]) known (app, name)
-     WHERE NOT EXISTS (SELECT FROM django_migrations m WHERE m.app = known.app AND m.name = known.name)))
+     WHERE NOT EXISTS (SELECT FROM django_migrations m WHERE m.app = known.app AND m.name = known.name)))::text
 """
 
 
@@ -89,15 +90,14 @@ class GatewayProcess:
 
     async def _beat(self) -> None:
         try:
-            now, open_count, oldest, months, missing = await self._store.connection.ask(
-                _HEARTBEAT, (self.id, *self._migrations)
-            )
+            reply = await self._store.connection.ask(_HEARTBEAT, (self.id, *self._migrations))
         except psycopg.errors.UndefinedTable:
             self._missing_migrations = len(self._migrations[0])
             return
         except psycopg.Error as error:
             log.warning("heartbeat failed: %s", error)
             return
+        now, open_count, oldest, months, missing = orjson.loads(str(reply))
         # Before the port opens, too: no request is judged by this machine's own clock.
         self._store.learn_time(now)
         self._seen_at = time.monotonic()
