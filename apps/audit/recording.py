@@ -1,10 +1,12 @@
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
+from django.db.models import Model
 
 from apps.audit.models import AuditRecord
 from spendra.kernel import clock
@@ -39,6 +41,48 @@ def record(
         after=_plain(after),
         reason=reason,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditTrail:
+    """What the records about one kind of row have in common, said once in the row's room."""
+
+    room: str
+    kind: str
+    fields: tuple[str, ...] = ()  # those that `state` tells
+    id_field: str = "id"
+    organization_field: str | None = "organization_id"  # None where rows belong to the whole installation
+
+    def state(self, row: Model) -> dict[str, object]:
+        return {name: getattr(row, name) for name in self.fields}
+
+    def record(
+        self,
+        verb: str,
+        row: Model,
+        *,
+        acting: str,
+        before: Mapping[str, object] | None = None,
+        after: Mapping[str, object] | None = None,
+        reason: str = "",
+    ) -> None:
+        """`record` with what the row itself says."""
+        record(
+            organization_id=getattr(row, self.organization_field) if self.organization_field else None,
+            actor=acting,
+            action=f"{self.room}.{verb}",
+            object_kind=self.kind,
+            object_id=getattr(row, self.id_field),
+            before=before,
+            after=after,
+            reason=reason,
+        )
+
+    def record_change(
+        self, verb: str, row: Model, *, before: Mapping[str, object], acting: str, reason: str = ""
+    ) -> None:
+        """From the state before to what it is now."""
+        self.record(verb, row, before=before, after=self.state(row), acting=acting, reason=reason)
 
 
 def _plain(values: Mapping[str, object] | None) -> Any:

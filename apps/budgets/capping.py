@@ -1,11 +1,10 @@
-from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 
-from apps.audit.recording import record
+from apps.audit.recording import AuditTrail
 from apps.budgets import seeding
 from apps.budgets.models import Budget, Hardness, Measure, PeriodKind
 from apps.orgs import organizations
@@ -14,6 +13,15 @@ from apps.orgs.queries import units_by_id
 from spendra.kernel import clock
 from spendra.kernel.errors import Invalid, NotFound
 from spendra.kernel.money import MAX_CAP_NANOS
+
+_TRAIL = AuditTrail(
+    room="budgets",
+    kind="budget",
+    fields=(
+        "unit_id", "applies_to_each", "measure", "period_kind", "hardness", "fixed_starts_at", "fixed_ends_at",
+        "counts_from_now",
+    ),
+)  # fmt: skip
 
 
 @transaction.atomic
@@ -67,10 +75,11 @@ def change_amount(budget: Budget, *, amount: int, acting: str, reason: str = "")
     current = _locked(budget)
     if current.archived_at is not None:
         raise Invalid("This budget is archived: set a new cap instead.")
-    before, current.amount = current.amount, amount
-    if before != amount:
+    before, after = {"amount": str(current.amount)}, {"amount": str(amount)}
+    if before != after:
+        current.amount = amount
         current.save(update_fields=["amount"])
-        _record("change_cap", current, {"amount": str(before)}, {"amount": str(amount)}, acting=acting, reason=reason)
+        _TRAIL.record("change_cap", current, before=before, after=after, acting=acting, reason=reason)
     return current
 
 
@@ -87,19 +96,15 @@ def archive_cap(budget_id: UUID, *, organization: Organization, acting: str, rea
     if current.archived_at is None:
         current.archived_at = clock.now()
         current.save(update_fields=["archived_at"])
-        _record("archive_cap", current, None, {"archived_at": current.archived_at}, acting=acting, reason=reason)
+        after = {"archived_at": current.archived_at}
+        _TRAIL.record("archive_cap", current, after=after, acting=acting, reason=reason)
     return current
 
 
 def _create(budget: Budget, *, acting: str, reason: str) -> Budget:
     budget.save(force_insert=True)
-    after = {
-        "unit_id": budget.unit_id, "applies_to_each": budget.applies_to_each, "measure": budget.measure,
-        "period_kind": budget.period_kind, "hardness": budget.hardness, "amount": str(budget.amount),
-        "fixed_starts_at": budget.fixed_starts_at, "fixed_ends_at": budget.fixed_ends_at,
-        "counts_from_now": budget.counts_from_now,
-    }  # fmt: skip
-    _record("set_cap", budget, None, after, acting=acting, reason=reason)
+    after = {**_TRAIL.state(budget), "amount": str(budget.amount)}
+    _TRAIL.record("set_cap", budget, after=after, acting=acting, reason=reason)
     # Robust: the cap stands whether or not this works. What is not seeded here is seeded by whoever meets it.
     transaction.on_commit(partial(seeding.open_current, budget.id), robust=True)
     return budget
@@ -158,24 +163,3 @@ def _check_fixed_range(period_kind: str, starts_at: datetime | None, ends_at: da
         raise Invalid("The start and the end of a fixed period need a time zone.", param="fixed_starts_at")
     if starts_at >= ends_at:
         raise Invalid("A fixed period must end after it starts.", param="fixed_ends_at")
-
-
-def _record(
-    action: str,
-    budget: Budget,
-    before: Mapping[str, object] | None,
-    after: Mapping[str, object],
-    *,
-    acting: str,
-    reason: str,
-) -> None:
-    record(
-        organization_id=budget.organization_id,
-        actor=acting,
-        action=f"budgets.{action}",
-        object_kind="budget",
-        object_id=budget.id,
-        before=before,
-        after=after,
-        reason=reason,
-    )

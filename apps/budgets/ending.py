@@ -3,12 +3,14 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.audit.recording import record
+from apps.audit.recording import AuditTrail
 from apps.budgets.expiring import settle
 from apps.budgets.models import Reservation, ReservationState
 from apps.budgets.retrying import again
 from apps.orgs.models import Organization
 from spendra.kernel.errors import Conflict, NotFound
+
+_TRAIL = AuditTrail(room="budgets", kind="reservation")
 
 
 def end_by_hand(reservation_id: UUID, *, organization: Organization, acting: str, reason: str) -> Reservation:
@@ -27,15 +29,8 @@ def _end(reservation_id: UUID, organization: Organization, acting: str, reason: 
     if outcome["outcome"] != ReservationState.EXPIRED:
         raise Conflict("This reservation has ended already.")
     ended = _find(reservation_id, organization)
-    record(
-        organization_id=organization.id,
-        actor=acting,
-        action="budgets.end_reservation",
-        object_kind="reservation",
-        object_id=ended.id,
-        after={"booked_nanos": str(ended.booked_nanos), "end_cause": ended.end_cause},
-        reason=reason,
-    )
+    after = {"booked_nanos": str(ended.booked_nanos), "end_cause": ended.end_cause}
+    _TRAIL.record("end_reservation", ended, after=after, acting=acting, reason=reason)
     return ended
 
 

@@ -1,13 +1,18 @@
-from collections.abc import Mapping
-
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
-from apps.audit.recording import record
+from apps.audit.recording import AuditTrail
 from apps.identity.models import Person
 from spendra.kernel.errors import Conflict, Invalid
+
+_TRAIL = AuditTrail(
+    room="identity",
+    kind="person",
+    organization_field=None,
+    fields=("email", "name", "is_active", "is_staff", "is_superuser"),
+)
 
 
 @transaction.atomic
@@ -27,7 +32,7 @@ def create_person(
             person.save(force_insert=True)
     except IntegrityError as error:
         raise Conflict(f"Somebody with the address {email} exists already.", param="email") from error
-    _record("create_person", person, after=_state(person), acting=acting)
+    _TRAIL.record("create_person", person, after=_TRAIL.state(person), acting=acting)
     return person
 
 
@@ -40,15 +45,15 @@ def change_person(
     Invalid where this would leave nobody who can administer.
     """
     current = _locked(person)
-    before = _state(current)
+    before = _TRAIL.state(current)
     current.name, current.is_active = name.strip(), is_active
     current.is_staff, current.is_superuser = is_staff, is_superuser
-    if _state(current) == before:
+    if _TRAIL.state(current) == before:
         return current
     current.save(update_fields=["name", "is_active", "is_staff", "is_superuser"])
     if not Person.objects.filter(is_active=True, is_staff=True, is_superuser=True).exists():
         raise Invalid("Nobody could administer Spendra any more: name another superuser first.")
-    _record("change_person", current, before=before, after=_state(current), acting=acting, reason=reason)
+    _TRAIL.record_change("change_person", current, before=before, acting=acting, reason=reason)
     return current
 
 
@@ -59,7 +64,7 @@ def set_password(person: Person, *, password: str, acting: str) -> None:
     _check_password(password, current)
     current.set_password(password)
     current.save(update_fields=["password"])
-    _record("set_password", current, acting=acting)
+    _TRAIL.record("set_password", current, acting=acting)
 
 
 def _email(text: str) -> str:
@@ -80,34 +85,3 @@ def _check_password(password: str, person: Person) -> None:
 
 def _locked(person: Person) -> Person:
     return Person.objects.select_for_update(no_key=True).get(id=person.id)
-
-
-def _state(person: Person) -> dict[str, object]:
-    return {
-        "email": person.email,
-        "name": person.name,
-        "is_active": person.is_active,
-        "is_staff": person.is_staff,
-        "is_superuser": person.is_superuser,
-    }
-
-
-def _record(
-    verb: str,
-    person: Person,
-    *,
-    acting: str,
-    before: Mapping[str, object] | None = None,
-    after: Mapping[str, object] | None = None,
-    reason: str = "",
-) -> None:
-    record(
-        organization_id=None,
-        actor=acting,
-        action=f"identity.{verb}",
-        object_kind="person",
-        object_id=person.id,
-        before=before,
-        after=after,
-        reason=reason,
-    )

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from apps.audit.recording import record
+from apps.keys.audited import TRAIL
 from apps.keys.models import Grant, Key
 from apps.keys.patterns import normalize_all
 from apps.keys.queries import grants_of, lock_key
@@ -49,14 +49,5 @@ def withdraw(
 def _recorded(verb: str, key: Key, before: list[str], *, acting: str, reason: str) -> list[str]:
     after = grants_of(key)
     if after != before:
-        record(
-            organization_id=key.organization_id,
-            actor=acting,
-            action=f"keys.{verb}",
-            object_kind="key",
-            object_id=key.key_id,
-            before={"grants": before},
-            after={"grants": after},
-            reason=reason,
-        )
+        TRAIL.record(verb, key, before={"grants": before}, after={"grants": after}, acting=acting, reason=reason)
     return after

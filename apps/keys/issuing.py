@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from apps.audit.recording import record
 from apps.keys import format as key_format
+from apps.keys.audited import TRAIL
 from apps.keys.models import EnvironmentLabel, Grant, Key
 from apps.keys.patterns import normalize_all
 from apps.keys.queries import database_now
@@ -58,14 +58,7 @@ def issue(
         expires_at=_expiry(expires_at, expires_in),
     )
     Grant.objects.bulk_create(Grant(organization=organization, key=key, pattern=pattern) for pattern in patterns)
-    record(
-        organization_id=organization.id,
-        actor=acting,
-        action="keys.issue",
-        object_kind="key",
-        object_id=key.key_id,
-        after=describe(key, patterns),
-    )
+    TRAIL.record("issue", key, after=describe(key, patterns), acting=acting)
     return IssuedKey(key=minted.key, record=key)
 
 

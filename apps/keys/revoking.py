@@ -1,6 +1,6 @@
 from django.db import transaction
 
-from apps.audit.recording import record
+from apps.keys.audited import TRAIL
 from apps.keys.models import Key
 from apps.keys.queries import database_now, lock_key
 from apps.orgs.models import Organization
@@ -17,14 +17,6 @@ def revoke(key_id: str, *, acting: str, organization: Organization | None = None
     if key.revoked_at is None:
         key.revoked_at = database_now()
         key.save(update_fields=["revoked_at"])
-        record(
-            organization_id=key.organization_id,
-            actor=acting,
-            action="keys.revoke",
-            object_kind="key",
-            object_id=key.key_id,
-            before={"revoked_at": None},
-            after={"revoked_at": key.revoked_at},
-            reason=reason,
-        )
+        before, after = {"revoked_at": None}, {"revoked_at": key.revoked_at}
+        TRAIL.record("revoke", key, before=before, after=after, acting=acting, reason=reason)
     return key

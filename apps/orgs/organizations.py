@@ -2,9 +2,8 @@ import re
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.forms.models import model_to_dict
 
-from apps.audit.recording import record
+from apps.audit.recording import AuditTrail
 from apps.orgs.models import Organization, validate_time_zone
 from apps.orgs.names import clean_name
 from spendra.kernel import clock
@@ -12,7 +11,14 @@ from spendra.kernel.errors import Conflict, Invalid
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")
 _MOST_TOKENS = 2**31 - 1
-_AUDITED = ["slug", "name", "time_zone", "week_starts_on", "default_output_tokens", "requires_cap", "suspended_at"]
+_TRAIL = AuditTrail(
+    room="orgs",
+    kind="organization",
+    organization_field="id",
+    fields=(
+        "slug", "name", "time_zone", "week_starts_on", "default_output_tokens", "requires_cap", "suspended_at",
+    ),
+)  # fmt: skip
 
 
 @transaction.atomic
@@ -41,7 +47,7 @@ def create_organization(
             organization.save(force_insert=True)
     except IntegrityError as error:
         raise Conflict(f"An organization {slug} exists already.", param="slug") from error
-    _record("create", organization, before=None, acting=acting, reason=reason)
+    _TRAIL.record("create_organization", organization, after=_TRAIL.state(organization), acting=acting, reason=reason)
     return organization
 
 
@@ -62,11 +68,11 @@ def change_organization(
     Raises Invalid for a value that cannot be. Locks the organization's row.
     """
     current = lock(organization)
-    before = _state(current)
+    before = _TRAIL.state(current)
     _assign(current, name, time_zone, week_starts_on, default_output_tokens, requires_cap)
-    if _state(current) != before:
+    if _TRAIL.state(current) != before:
         current.save()
-        _record("change", current, before=before, acting=acting, reason=reason)
+        _TRAIL.record_change("change_organization", current, before=before, acting=acting, reason=reason)
     return current
 
 
@@ -75,10 +81,10 @@ def suspend_organization(organization: Organization, *, acting: str, reason: str
     """Refuses every request of the organization from the next one on. Idempotent. Locks the organization's row."""
     current = lock(organization)
     if current.suspended_at is None:
-        before = _state(current)
+        before = _TRAIL.state(current)
         current.suspended_at = clock.now()
         current.save(update_fields=["suspended_at"])
-        _record("suspend", current, before=before, acting=acting, reason=reason)
+        _TRAIL.record_change("suspend_organization", current, before=before, acting=acting, reason=reason)
     return current
 
 
@@ -87,10 +93,10 @@ def resume_organization(organization: Organization, *, acting: str, reason: str 
     """Ends a suspension. Idempotent. Locks the organization's row."""
     current = lock(organization)
     if current.suspended_at is not None:
-        before = _state(current)
+        before = _TRAIL.state(current)
         current.suspended_at = None
         current.save(update_fields=["suspended_at"])
-        _record("resume", current, before=before, acting=acting, reason=reason)
+        _TRAIL.record_change("resume_organization", current, before=before, acting=acting, reason=reason)
     return current
 
 
@@ -123,22 +129,3 @@ def _assign(
     organization.week_starts_on = week_starts_on
     organization.default_output_tokens = default_output_tokens
     organization.requires_cap = requires_cap
-
-
-def _state(organization: Organization) -> dict[str, object]:
-    return model_to_dict(organization, fields=_AUDITED)
-
-
-def _record(
-    verb: str, organization: Organization, *, before: dict[str, object] | None, acting: str, reason: str
-) -> None:
-    record(
-        organization_id=organization.id,
-        actor=acting,
-        action=f"orgs.{verb}_organization",
-        object_kind="organization",
-        object_id=organization.id,
-        before=before,
-        after=_state(organization),
-        reason=reason,
-    )

@@ -1,12 +1,12 @@
 """Changes of the graph of units. Each takes the organization's row first: two changes that are harmless alone can
 close a circle together (tests/orgs/test_no_cycle_from_two_transactions.py)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from apps.audit.recording import record
+from apps.audit.recording import AuditTrail
 from apps.orgs import organizations
 from apps.orgs.models import ACTOR_KINDS, Organization, Unit, UnitEdge, UnitKind
 from apps.orgs.names import clean_name
@@ -17,6 +17,7 @@ from spendra.kernel.errors import Conflict, Invalid
 PLACES = frozenset({UnitKind.BRANCH, UnitKind.TEAM, UnitKind.PROJECT})
 # An employee's agents belong to the employee, an agent's subagents to the agent; people and places belong to places.
 _BELONG_TO_PLACES_ONLY = PLACES | {UnitKind.EMPLOYEE}
+_TRAIL = AuditTrail(room="orgs", kind="unit")
 
 _REACHES = """
     WITH RECURSIVE above (id) AS (
@@ -43,7 +44,7 @@ def create_unit(*, organization: Organization, kind: str, name: str, acting: str
     _refuse_unfit(unit, above)
     unit.save(force_insert=True)
     _link(unit, above)
-    _record("create_unit", unit, acting=acting, after={"kind": kind, "name": name, "parents": _names(above)})
+    _TRAIL.record("create_unit", unit, acting=acting, after={"kind": kind, "name": name, "parents": _names(above)})
     return unit
 
 
@@ -113,7 +114,7 @@ def rename(unit: Unit, *, organization: Organization, name: str, acting: str) ->
     before = {"name": current.name}
     current.name = name
     current.save(update_fields=["name"])
-    _record("rename_unit", current, acting=acting, before=before, after={"name": name})
+    _TRAIL.record("rename_unit", current, acting=acting, before=before, after={"name": name})
     return current
 
 
@@ -131,7 +132,7 @@ def archive(unit: Unit, *, organization: Organization, acting: str, reason: str 
         raise Invalid(f"{below} units still belong to the {current}. Move or archive them first.")
     current.archived_at = clock.now()
     current.save(update_fields=["archived_at"])
-    _record("archive_unit", current, acting=acting, after={"archived_at": current.archived_at}, reason=reason)
+    _TRAIL.record("archive_unit", current, acting=acting, after={"archived_at": current.archived_at}, reason=reason)
     return current
 
 
@@ -145,7 +146,7 @@ def restore(unit: Unit, *, organization: Organization, acting: str, reason: str 
     before = {"archived_at": current.archived_at}
     current.archived_at = None
     current.save(update_fields=["archived_at"])
-    _record("restore_unit", current, acting=acting, before=before, after={"archived_at": None}, reason=reason)
+    _TRAIL.record("restore_unit", current, acting=acting, before=before, after={"archived_at": None}, reason=reason)
     return current
 
 
@@ -166,7 +167,7 @@ def _set_parents(unit: Unit, parents: Sequence[Unit], *, acting: str, action: st
         raise Invalid(f"The {unit} cannot belong to a unit that is itself or lies below it.", param="parents")
     UnitEdge.objects.filter(child=unit).exclude(parent__in=after).delete()
     _link(unit, [parent for parent in after if parent not in before])
-    _record(action, unit, acting=acting, before={"parents": _names(before)}, after={"parents": _names(after)})
+    _TRAIL.record(action, unit, acting=acting, before={"parents": _names(before)}, after={"parents": _names(after)})
 
 
 def _reaches(units: Sequence[Unit], target: Unit) -> bool:
@@ -220,24 +221,3 @@ def _link(unit: Unit, parents: Sequence[Unit]) -> None:
 
 def _names(units: Sequence[Unit]) -> list[str]:
     return [f"{unit.kind}:{unit.name}" for unit in units]
-
-
-def _record(
-    action: str,
-    unit: Unit,
-    *,
-    acting: str,
-    before: Mapping[str, object] | None = None,
-    after: Mapping[str, object] | None = None,
-    reason: str = "",
-) -> None:
-    record(
-        organization_id=unit.organization_id,
-        actor=acting,
-        action=f"orgs.{action}",
-        object_kind="unit",
-        object_id=unit.id,
-        before=before,
-        after=after,
-        reason=reason,
-    )

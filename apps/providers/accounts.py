@@ -1,10 +1,9 @@
 import re
-from collections.abc import Mapping
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from apps.audit.recording import record
+from apps.audit.recording import AuditTrail
 from apps.orgs.models import Organization
 from apps.providers import credentials
 from apps.providers.addresses import check_base_url
@@ -15,6 +14,7 @@ from spendra.kernel.errors import Conflict, Invalid, NotFound
 # What a fresh organization can reach: the providers whose credential every installation has.
 _DEFAULT_CREDENTIALS = {"openai": "env:OPENAI_API_KEY"}
 _PROVIDER = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_TRAIL = AuditTrail(room="providers", kind="provider_account", fields=("provider", "base_url", "credential_reference"))
 
 
 @transaction.atomic
@@ -39,7 +39,7 @@ def create_account(
     except IntegrityError as error:
         raise Conflict(f"{organization} has an account at {provider} already: change or archive it.",
                        param="provider") from error  # fmt: skip
-    _record("create", account, after=_state(account), acting=acting)
+    _TRAIL.record("create_account", account, after=_TRAIL.state(account), acting=acting)
     return account
 
 
@@ -69,12 +69,12 @@ def change_account(
     account = _locked(account_id, organization)
     if account.archived_at is not None:
         raise Invalid(f"This account at {account.provider} is archived: create a new one.")
-    before = _state(account)
+    before = _TRAIL.state(account)
     account.base_url = base_url and check_base_url(base_url)
     account.credential_reference = credentials.check(credential_reference)
-    if _state(account) != before:
+    if _TRAIL.state(account) != before:
         account.save(update_fields=["base_url", "credential_reference"])
-        _record("change", account, before=before, after=_state(account), acting=acting, reason=reason)
+        _TRAIL.record_change("change_account", account, before=before, acting=acting, reason=reason)
     return account
 
 
@@ -88,7 +88,9 @@ def archive_account(account_id: UUID, *, organization: Organization, acting: str
     if account.archived_at is None:
         account.archived_at = clock.now()
         account.save(update_fields=["archived_at"])
-        _record("archive", account, after={"archived_at": account.archived_at}, acting=acting, reason=reason)
+        _TRAIL.record(
+            "archive_account", account, after={"archived_at": account.archived_at}, acting=acting, reason=reason
+        )
     return account
 
 
@@ -98,32 +100,3 @@ def _locked(account_id: UUID, organization: Organization) -> ProviderAccount:
     if account is None:
         raise NotFound(f"There is no provider account {account_id} in {organization}.")
     return account
-
-
-def _state(account: ProviderAccount) -> dict[str, object]:
-    return {
-        "provider": account.provider,
-        "base_url": account.base_url,
-        "credential_reference": account.credential_reference,
-    }
-
-
-def _record(
-    verb: str,
-    account: ProviderAccount,
-    *,
-    acting: str,
-    before: Mapping[str, object] | None = None,
-    after: Mapping[str, object] | None = None,
-    reason: str = "",
-) -> None:
-    record(
-        organization_id=account.organization_id,
-        actor=acting,
-        action=f"providers.{verb}_account",
-        object_kind="provider_account",
-        object_id=account.id,
-        before=before,
-        after=after,
-        reason=reason,
-    )

@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
 
 from apps.catalog.types import RequestFacts, Usage
 from spendra.kernel.errors import ProviderNotConfigured
-from spendra.kernel.money import MAX_AMOUNT_NANOS, NANOS_PER_USD, Nanos
 
 MAX_TOKENS = 10**9
-_NANO = Decimal("1e-9")
 
 Json = Mapping[str, object]
 
@@ -21,12 +18,11 @@ class Adapter:
     base_url: str
     chat_path: str
     output_limit_key: str = "max_tokens"
-    reports_cost: bool = False
 
 
 _ADAPTERS = {
     "openai": Adapter("https://api.openai.com/v1", "/chat/completions", output_limit_key="max_completion_tokens"),
-    "openrouter": Adapter("https://openrouter.ai/api/v1", "/chat/completions", reports_cost=True),
+    "openrouter": Adapter("https://openrouter.ai/api/v1", "/chat/completions"),
     "google": Adapter("https://generativelanguage.googleapis.com", "/v1beta/openai/chat/completions"),
     "anthropic": Adapter("https://api.anthropic.com", "/v1/chat/completions"),
 }
@@ -103,25 +99,3 @@ def _details(usage: Json, name: str) -> Json:
 
 def _or_zero(count: object) -> object:
     return 0 if count is None else count
-
-
-def reported_cost(provider: str, usage: Json | None) -> Nanos | None:
-    """The cost that the provider itself states, rounded up to the nano; None where it states none that can be.
-
-    OpenRouter's is in USD. With the customer's own key at the vendor it is only the fee, and the vendor's price is
-    told beside it.
-    """
-    if usage is None or not adapter(provider).reports_cost:
-        return None
-    costs = [usage.get("cost")]
-    if usage.get("is_byok"):
-        costs.append(_details(usage, "cost_details").get("upstream_inference_cost"))
-    nanos = [found for cost in costs if (found := _ceil_nanos(cost)) is not None]
-    return Nanos(sum(nanos)) if len(nanos) == len(costs) else None
-
-
-def _ceil_nanos(usd: object) -> int | None:
-    """Exact, so never of a float."""
-    if isinstance(usd, bool) or not isinstance(usd, int | Decimal) or not 0 <= usd <= MAX_AMOUNT_NANOS // NANOS_PER_USD:
-        return None
-    return int(Decimal(usd).quantize(_NANO, rounding=ROUND_CEILING).scaleb(9))
