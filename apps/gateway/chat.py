@@ -8,13 +8,13 @@ from typing import Any
 
 from django.conf import settings
 
-from apps.gateway import costing, headers, metrics
+from apps.gateway import costing, errors, headers, metrics, refused_accounts
 from apps.gateway.admission import Admission, Admitted, Caller, default_output_limit
 from apps.gateway.answers import read_plain
 from apps.gateway.booking import Booking, Spent, ending_of
-from apps.gateway.errors import stream_event
 from apps.gateway.forwarding import Headers, NotSent, Upstream, UpstreamAnswer
 from apps.gateway.parsing import ChatRequest, parse_chat_request
+from apps.gateway.refused_accounts import RefusedAccounts
 from apps.gateway.rules_store import RulesStore
 from apps.gateway.splicing import splice
 from apps.gateway.sse import SseTap
@@ -41,6 +41,7 @@ class ChatCompletions:
         self._booking = booking
         self._upstream = upstream
         self._store = store
+        self._refused_accounts = RefusedAccounts()
 
     async def __call__(self, client: Headers, caller: Caller, body: bytes, receive: Receive, send: Send) -> str:
         """Answers, and leaves nothing reserved; returns how it ended, for the metrics. Raises SpendraError as long as
@@ -65,13 +66,12 @@ class _Call:
         self._booking = chat._booking
         self._upstream = chat._upstream
         self._store = chat._store
+        self._refused_accounts = chat._refused_accounts
         self._request = request
         self._admitted = admitted
         self._send = send
-        self._own_headers = [
-            (b"x-request-id", request_id.encode()),
-            (b"x-spendra-reservation", admitted.reservation["id"].encode()),
-        ]
+        self._request_id = request_id
+        self._reservation_header = (b"x-spendra-reservation", admitted.reservation["id"].encode())
         self._outcome = "answered"
         self._has_ended = False
         self._was_sent = False
@@ -135,7 +135,19 @@ class _Call:
         self._void()
         if answer.status < 400:
             raise UpstreamMalformed("The provider answered with a redirect, which is not followed.")
-        await self._answer(answer, await _whole(answer), [])
+        body = await _whole(answer)
+        if answer.status in refused_accounts.STATUSES:
+            await self._answer_refused_account(answer, body)
+        else:
+            await self._answer(answer, body, [(b"x-spendra-error-source", b"provider")])
+
+    async def _answer_refused_account(self, answer: UpstreamAnswer, body: bytes) -> None:
+        error = self._refused_accounts.error(self._admitted.route, answer.status, body)
+        self._outcome = error.code
+        status, head, said = errors.answer(error, self._request_id)
+        head += [self._reservation_header, *headers.upstream_request_id(answer.headers)]
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+        await self._send({"type": "http.response.body", "body": said})
 
     async def _pass_on_plain(self, answer: UpstreamAnswer) -> None:
         body = await _whole(answer)
@@ -147,16 +159,19 @@ class _Call:
             self._settle(spent)
 
     async def _answer(self, answer: UpstreamAnswer, body: bytes, more: Headers) -> None:
-        head = headers.client_headers(answer.headers)
-        head += [*self._own_headers, *more, (b"content-length", str(len(body)).encode())]
+        head = self._head(answer)
+        head += [*more, (b"content-length", str(len(body)).encode())]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
+
+    def _head(self, answer: UpstreamAnswer) -> Headers:
+        own = (b"x-request-id", self._request_id.encode())
+        return [*headers.client_headers(answer.headers), own, self._reservation_header]
 
     async def _pass_on_stream(self, answer: UpstreamAnswer) -> None:
         """Bytes go on as they come."""
         self._tap = SseTap(hide_usage=not self._request.include_usage)
-        head = headers.client_headers(answer.headers) + self._own_headers
-        await self._send({"type": "http.response.start", "status": answer.status, "headers": head})
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": self._head(answer)})
         await self._copy(answer, self._tap)
 
     async def _copy(self, answer: UpstreamAnswer, tap: SseTap) -> None:
@@ -168,7 +183,7 @@ class _Call:
         except UpstreamFailed as error:
             # The status line has gone out long ago: an error event is what SDKs still understand.
             self._outcome = error.code
-            rest = tap.finish() + stream_event(error)
+            rest = tap.finish() + errors.stream_event(error)
         # Before the last byte, so that who reads the whole stream and then the ledger finds it booked or under way.
         self._end_as_seen()
         await self._send({"type": "http.response.body", "body": rest})

@@ -33,6 +33,7 @@ STATUSES: Mapping[type[errors.SpendraError], int] = {
     errors.SpendraError: 500,
     errors.UpstreamUnreachable: 502,
     errors.UpstreamMalformed: 502,
+    errors.UpstreamCredentialRejected: 502,
     errors.UpstreamFailed: 502,
     errors.Busy: 503,
     errors.UpstreamTimedOut: 504,
@@ -49,6 +50,7 @@ _TYPES = {
 }
 # Of the refusals only these can turn out otherwise when the same request comes again.
 _WORTH_A_RETRY = (errors.BudgetInFlight, errors.RequestTimedOut)
+_NO_BETTER_IN_A_MOMENT = (errors.Refused, errors.Invalid, errors.UpstreamCredentialRejected)
 _SOON = (errors.BudgetInFlight, errors.Busy)
 _DEFAULT_RETRY_MS = 1_000
 _LONGEST_RETRY_MS = 60_000  # some SDKs sleep all of it, uninterruptibly
@@ -91,6 +93,8 @@ def _common_headers(request_id: str, body: bytes) -> Headers:
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id.encode()),
+        # Beside those of a provider, which are passed on as they came.
+        (b"x-spendra-error-source", b"spendra"),
     ]
 
 
@@ -98,7 +102,7 @@ def _own_headers(error: errors.SpendraError, status: int) -> Headers:
     headers = []
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if status < 500 and isinstance(error, errors.Refused | errors.Invalid) and not isinstance(error, _WORTH_A_RETRY):
+    if isinstance(error, _NO_BETTER_IN_A_MOMENT) and not isinstance(error, _WORTH_A_RETRY):
         headers.append((b"x-should-retry", b"false"))
     if allow := error.details.get("allow"):
         headers.append((b"allow", str(allow).encode()))

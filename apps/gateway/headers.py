@@ -154,6 +154,11 @@ def client_headers(upstream: Sequence[Header]) -> list[Header]:
     return passed
 
 
+def upstream_request_id(upstream: Sequence[Header]) -> list[Header]:
+    """The provider's request id alone, for an answer of our own."""
+    return [(b"x-spendra-upstream-request-id", value) for name, value in upstream if name == b"x-request-id"]
+
+
 def _named_in_connection(headers: Sequence[Header]) -> frozenset[bytes]:
     """`Connection: close, x-internal` makes x-internal a matter of this one hop."""
     values = [value for name, value in headers if name == b"connection"]

@@ -26,7 +26,8 @@ SpendraError
 └── UpstreamFailed
     ├── UpstreamUnreachable     upstream_unreachable
     ├── UpstreamTimedOut        upstream_timed_out
-    └── UpstreamMalformed       upstream_malformed
+    ├── UpstreamMalformed       upstream_malformed
+    └── UpstreamCredentialRejected  upstream_credential_rejected
 """
 
 from collections.abc import Mapping
@@ -143,3 +144,7 @@ class UpstreamTimedOut(UpstreamFailed):
 
 class UpstreamMalformed(UpstreamFailed):
     code = "upstream_malformed"
+
+
+class UpstreamCredentialRejected(UpstreamFailed):
+    code = "upstream_credential_rejected"
