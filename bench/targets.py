@@ -54,7 +54,7 @@ class Target:
 
     def _command(self, *, connections: int, seconds: float, warmup: float, is_stream: bool) -> list[str]:
         body = {**BODY, "stream": True} if is_stream else BODY
-        command = [sys.executable, "-m", "bench.load", self.url, "--body", json.dumps(body)]
+        command = [sys.executable, "-m", "bench.load", self.url, "--body", _as_sdks_write(body)]
         command += ["--connections", str(connections), "--seconds", str(seconds), "--warmup", str(warmup)]
         command += [part for header in CLIENT_HEADERS + self.headers for part in ("--header", header)]
         command += [part for key in self.keys for part in ("--key", key)]
@@ -67,3 +67,7 @@ class Target:
         with psycopg.connect(self.database_url) as connection:
             row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')").fetchone()
         return int(row[0]) if row else 0
+
+
+def _as_sdks_write(body: dict[str, Any]) -> str:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
