@@ -16,7 +16,7 @@ from apps.gateway import errors, headers, metrics
 from apps.gateway.addresses import client_address
 from apps.gateway.admission import Admission, Caller
 from apps.gateway.booking import Booking
-from apps.gateway.chat import ChatCompletions, Receive, Send
+from apps.gateway.chat import ChatCompletions, Line, Receive, Send
 from apps.gateway.forwarding import Headers, Upstream
 from apps.gateway.listing import ModelList
 from apps.gateway.process import GatewayProcess
@@ -106,7 +106,8 @@ class Gateway:
             headers.check_headers(client)
             if not self._process.is_seen():
                 raise Busy("this gateway has lost its database; try again")
-            outcome = await self._chat(client, _caller(scope, request_id), await _body(receive), receive, send)
+            line = Line(receive, send, scope.get("extensions", {}).get("spendra.has_left", _never))
+            outcome = await self._chat(client, _caller(scope, request_id), await _body(receive), line)
             metrics.requests.labels(outcome).inc()
         elif path == "/v1/models":
             headers.check_headers(client)
@@ -146,6 +147,11 @@ async def _body(receive: Receive) -> bytes:
         message = await receive()
         body += message.get("body", b"")
     return body
+
+
+def _never() -> bool:
+    """Of a server that can't say whether a client has left."""
+    return False
 
 
 async def _send_json(send: Send, status: int, value: object, request_id: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -31,6 +31,14 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 MAX_PLAIN_ANSWER_BYTES = 64 * 2**20
 
 
+class Line(NamedTuple):
+    """The way to the client."""
+
+    receive: Receive
+    send: Send
+    has_left: Callable[[], bool]
+
+
 class ChatCompletions:
     """POST /v1/chat/completions: authenticate, parse, admit, forward, settle."""
 
@@ -43,7 +51,7 @@ class ChatCompletions:
         self._store = store
         self._refused_accounts = RefusedAccounts()
 
-    async def __call__(self, client: Headers, caller: Caller, body: bytes, receive: Receive, send: Send) -> str:
+    async def __call__(self, client: Headers, caller: Caller, body: bytes, line: Line) -> str:
         """Answers, and leaves nothing reserved; returns how it ended, for the metrics. Raises SpendraError as long as
         no answer has begun."""
         started = time.perf_counter()
@@ -52,16 +60,16 @@ class ChatCompletions:
         request = parse_chat_request(body)
         admitted = await self._admission.admit(caller, known, request, provider=self.provider)
         metrics.admission_seconds.observe(time.perf_counter() - started)
-        call = _Call(self, request, admitted, send, caller.request_id)
+        call = _Call(self, request, admitted, line, caller.request_id)
         del body, request  # `call` lets go of them once they are sent
-        return await call.run(client, receive)
+        return await call.run(client)
 
 
 class _Call:
     """One request after its admission. It ends its reservation exactly once, whatever happens to it."""
 
     def __init__(
-        self, chat: ChatCompletions, request: ChatRequest, admitted: Admitted, send: Send, request_id: str
+        self, chat: ChatCompletions, request: ChatRequest, admitted: Admitted, line: Line, request_id: str
     ) -> None:
         self._booking = chat._booking
         self._upstream = chat._upstream
@@ -69,7 +77,8 @@ class _Call:
         self._refused_accounts = chat._refused_accounts
         self._request = request
         self._admitted = admitted
-        self._send = send
+        self._line = line
+        self._send = line.send
         self._request_id = request_id
         self._reservation_header = (b"x-spendra-reservation", admitted.reservation["id"].encode())
         self._outcome = "answered"
@@ -77,13 +86,14 @@ class _Call:
         self._was_sent = False
         self._tap: SseTap | None = None
 
-    async def run(self, client: Headers, receive: Receive) -> str:
-        """A client that leaves a stream cancels the provider's work and pays for what was seen; one that has left
-        already costs nothing. A plain answer is waited for, since the provider charges for all of it."""
-        watcher = _cancel_when_gone(receive) if self._request.stream else None
+    async def run(self, client: Headers) -> str:
+        """A client that has left already costs nothing: nothing is sent. One that leaves a stream cancels the
+        provider's work and pays for what was seen. A plain answer is waited for: the provider charges for all of it."""
+        if self._line.has_left():
+            self._void()
+            return "client_gone"
+        watcher = _cancel_when_gone(self._line.receive) if self._request.stream else None
         try:
-            if watcher is not None:
-                await asyncio.sleep(0)
             await self._forward(client)
         except asyncio.CancelledError:
             if watcher is None or not watcher.done():

@@ -64,6 +64,7 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
                 "headers": head.headers,
                 "client": self.client,
                 "server": self.host,
+                "extensions": {"spendra.has_left": self.has_left},
             },
         )
 
@@ -76,6 +77,10 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
             self._over = self._over or asyncio.Event()
             await self._over.wait()
         return {"type": "http.disconnect"}
+
+    def has_left(self) -> bool:
+        """Whether the client is gone, as far as it is known: `receive` would wait for it, and costs a task."""
+        return self._is_over
 
     def handle_reply(self, message: Message) -> None:
         if self._is_over:

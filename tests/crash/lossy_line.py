@@ -1,4 +1,5 @@
 """A line to Postgres that loses replies: what was asked is done and committed, and the one who asked never hears of it.
+Or it holds back what is asked.
 
 Stands between a gateway and its database; connections are told apart by the application name in their first packet.
 """
@@ -15,6 +16,7 @@ class LossyLine:
         self._target = urlsplit(database_url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lost: dict[bytes, int] = {}
+        self._held: tuple[bytes, threading.Event, threading.Event] | None = None
         self.is_up = True
         self._clients: list[tuple[bytes, socket.socket]] = []
 
@@ -28,6 +30,15 @@ class LossyLine:
     def lose_replies(self, application: str, times: int) -> None:
         """The next replies on connections of that name; the connection breaks each time."""
         self._lost[application.encode()] = times
+
+    @contextlib.contextmanager
+    def held_back(self, application: str) -> Iterator[threading.Event]:
+        """What is asked on connections of that name stays here for so long; the event is set once something waits."""
+        waits, goes_on = threading.Event(), threading.Event()
+        self._held = application.encode(), waits, goes_on
+        yield waits
+        self._held = None
+        goes_on.set()
 
     def break_off(self, application: str) -> None:
         """Now, whatever is under way: the server works on, and hears nothing of it for a second."""
@@ -56,13 +67,22 @@ class LossyLine:
             hello = client.recv(8192)
             self._clients.append((hello, client))
             server.sendall(hello)
-            threading.Thread(target=_copy, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._ask, args=(hello, client, server), daemon=True).start()
             for data in _received(server):
                 if self._loses(hello):
                     _break(client)
                     return
                 with contextlib.suppress(OSError):
                     client.sendall(data)
+
+    def _ask(self, hello: bytes, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            for data in _received(client):
+                if self._held is not None and self._held[0] in hello:
+                    _, waits, goes_on = self._held
+                    waits.set()
+                    goes_on.wait()
+                server.sendall(data)
 
     def _loses(self, hello: bytes) -> bool:
         for name, left in self._lost.items():
@@ -76,12 +96,6 @@ def _received(connection: socket.socket) -> Iterator[bytes]:
     with contextlib.suppress(OSError):
         while data := connection.recv(65536):
             yield data
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        for data in _received(source):
-            target.sendall(data)
 
 
 def _break(connection: socket.socket) -> None:
