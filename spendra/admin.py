@@ -1,4 +1,4 @@
-"""What packages bring to the admin, as far as an operator has a use for it.
+"""What rooms that know no organization and packages bring to the admin, as far as an operator has a use for it.
 
 Background tasks are only shown: whoever may write one names a Python function that the worker then calls. Groups are
 not: nobody's rights come from one.
@@ -8,9 +8,24 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
+from apps.audit.admin import AuditRecordAdmin
+from apps.audit.models import AuditRecord
+from apps.orgs.admin_columns import OrganizationColumn, OrganizationFilter
+from apps.outbox.admin import OutboxMessageAdmin
+from apps.outbox.models import OutboxMessage
 from spendra.kernel.governed_admin import ReadOnlyAdmin
 
 admin.site.unregister((Group, Schedule, Success, Failure, OrmQ))
+
+
+@admin.register(AuditRecord)
+class NamedAuditRecordAdmin(OrganizationColumn, AuditRecordAdmin):
+    list_filter = (OrganizationFilter,)
+
+
+@admin.register(OutboxMessage)
+class NamedOutboxMessageAdmin(OrganizationColumn, OutboxMessageAdmin):
+    list_filter = (OrganizationFilter,)
 
 
 @admin.register(Schedule)

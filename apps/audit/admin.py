@@ -1,3 +1,5 @@
+"""Registered in spendra/admin.py, which adds the names of organizations: this room knows their ids only."""
+
 import json
 
 from django.contrib import admin
@@ -5,15 +7,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.audit.models import AuditRecord
-from spendra.kernel.governed_admin import ReadOnlyAdmin
+from spendra.kernel.big_table_admin import BigTable
 
 
-@admin.register(AuditRecord)
-class AuditRecordAdmin(ReadOnlyAdmin):
-    list_display = ("at", "actor", "action", "object_kind", "object_id", "organization_id", "reason")
-    search_fields = ("actor", "action", "object_id", "organization_id", "reason")
+class AuditRecordAdmin(BigTable):
+    list_display = ("at", "actor", "action", "object_kind", "object_id", "organization", "reason")
+    indexed = dict.fromkeys(("id", "organization", "actor", "action", "object_id", "object_kind"), ("id",))
+    sought = ("id", "actor", "action", "object_id")
+    search_help_text = "A whole actor, action or object id, such as keys.revoke."
     fields = readonly_fields = (
-        "id", "at", "actor", "action", "object_kind", "object_id", "organization_id", "reason", "was", "became",
+        "id", "at", "actor", "action", "object_kind", "object_id", "organization", "reason", "was", "became",
     )  # fmt: skip
 
     @admin.display(description="before")

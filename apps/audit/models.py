@@ -25,6 +25,9 @@ class AuditRecord(models.Model):
         indexes = (
             models.Index(fields=("organization_id", "-id"), name="audit_by_organization"),
             models.Index(fields=("object_kind", "object_id", "-id"), name="audit_by_object"),
+            models.Index(fields=("object_id", "-id"), name="audit_by_object_id"),
+            models.Index(fields=("actor", "-id"), name="audit_by_actor"),
+            models.Index(fields=("action", "-id"), name="audit_by_action"),
         )
 
     def __str__(self) -> str:

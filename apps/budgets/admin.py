@@ -10,11 +10,13 @@ from apps.budgets import admin_forms
 from apps.budgets.admin_forms import shown_amount
 from apps.budgets.admin_windows import current_windows, remaining, rule_of, window_cells, window_table
 from apps.budgets.models import Budget, GatewayProcess, GovernanceVersion, Period, Reservation, SettleQuarantine
-from apps.ledger.big_tables import BigTable, OrganizationFilter, list_link, named_scopes, usd_column
-from apps.orgs.models import Organization, Unit
+from apps.orgs.admin_columns import OrganizationColumn, OrganizationFilter, named_scopes
+from apps.orgs.models import Unit
 from spendra.kernel import clock
+from spendra.kernel.admin_links import list_link
+from spendra.kernel.big_table_admin import BigTable
 from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
-from spendra.kernel.money import format_usd
+from spendra.kernel.money import align_usd, format_usd
 
 _UNSEEN_AFTER = timedelta(seconds=30)
 _MOST_WINDOWS = 50
@@ -113,24 +115,17 @@ class BudgetAdmin(GovernedAdmin):
 
 
 @admin.register(Period)
-class PeriodAdmin(BigTable):
+class PeriodAdmin(OrganizationColumn, BigTable):
     list_display = ("label", "scope", "rule", "cap", "spent", "held", "left", "organization")
     list_filter = (CurrentFilter, OrganizationFilter)
     list_select_related = ("budget__unit", "unit")
-    sought_ids = ("budget_id",)
+    indexed = {"id": ("id",), "budget_id": ("id",)}
+    sought = ("id", "budget_id")
     search_help_text = "The whole id of a period or of a budget."
     fields = readonly_fields = (
         "id", "organization", "budget", "scope", "rule", "label", "starts_at", "ends_at", "cap", "spent", "held",
         "left", "counted_before", "is_seeding", "lock_rank",
     )  # fmt: skip
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if term.isascii() and term.isdecimal() and len(term) < 19:
-            return queryset.filter(id=int(term)), False
-        return super().get_search_results(request, queryset, search_term)
 
     @admin.display
     def scope(self, period: Period) -> str:
@@ -162,10 +157,11 @@ class PeriodAdmin(BigTable):
 
 
 @admin.register(Reservation)
-class ReservationAdmin(BigTable, GovernedAdmin):
+class ReservationAdmin(OrganizationColumn, BigTable, GovernedAdmin):
     list_display = ("reserved_at", "amount", "booked", "came_to", "bought", "key_id", "organization")
     list_filter = (OpenFilter, OrganizationFilter)
-    sought_texts = ("key_id", "request_id")
+    indexed = {"id": ("id",), "state": ("id",)}
+    sought = ("id", "key_id", "request_id")
     search_help_text = "The whole id of a reservation, a key or a request."
     fields = readonly_fields = (
         "id", "organization", "came_to", "late", "amount_usd", "amount_tokens", "booked_usd",
@@ -186,11 +182,11 @@ class ReservationAdmin(BigTable, GovernedAdmin):
 
     @admin.display(description="reserved (USD)")
     def amount(self, reservation: Reservation) -> str:
-        return usd_column(reservation.amount_nanos)
+        return align_usd(reservation.amount_nanos)
 
     @admin.display(description="booked (USD)")
     def booked(self, reservation: Reservation) -> str | None:
-        return None if reservation.ended_at is None else usd_column(reservation.booked_nanos)
+        return None if reservation.ended_at is None else align_usd(reservation.booked_nanos)
 
     @admin.display(description="reserved")
     def amount_usd(self, reservation: Reservation) -> str:
@@ -230,11 +226,12 @@ class ReservationAdmin(BigTable, GovernedAdmin):
 
 
 @admin.register(SettleQuarantine)
-class SettleQuarantineAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "reservation_id", "organization_id", "error")
-    ordering = ("-id",)
-    search_fields = ("reservation_id", "organization_id", "error")
-    search_help_text = "A reservation, an organization's id, or words of the error."
+class SettleQuarantineAdmin(OrganizationColumn, BigTable):
+    list_display = ("created_at", "reservation_id", "organization", "error")
+    list_filter = (OrganizationFilter,)
+    sought = ("reservation_id",)
+    search_help_text = "The whole id of a reservation."
+    fields = readonly_fields = ("id", "reservation_id", "organization", "payload", "error", "created_at")
 
 
 @admin.register(GatewayProcess)
@@ -248,7 +245,8 @@ class GatewayProcessAdmin(ReadOnlyAdmin):
 
 
 @admin.register(GovernanceVersion)
-class GovernanceVersionAdmin(ReadOnlyAdmin):
+class GovernanceVersionAdmin(OrganizationColumn, ReadOnlyAdmin):
+    organization_id_column = "id"
     list_display = ("of", "token")
     ordering = ("id",)
     search_fields = ("id",)
@@ -256,5 +254,5 @@ class GovernanceVersionAdmin(ReadOnlyAdmin):
     fields = readonly_fields = ("of", "id", "token")
 
     @admin.display(description="rules of")
-    def of(self, version: GovernanceVersion) -> str:
-        return str(Organization.objects.filter(id=version.id).first() or "everybody: the catalog and its prices")
+    def of(self, version: Any) -> str:
+        return str(version.organization_slug or "everybody: the catalog and its prices")

@@ -6,8 +6,8 @@ from django.utils.safestring import SafeString
 
 from apps.budgets.admin_forms import shown_amount
 from apps.budgets.models import Budget, Period
-from apps.ledger.big_tables import row_link
 from spendra.kernel import clock
+from spendra.kernel.admin_links import row_link
 
 
 def current_windows(periods: QuerySet[Period]) -> QuerySet[Period]:

@@ -3,31 +3,24 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.catalog.models import PriceVersion
-from apps.ledger.big_tables import (
-    BigTable,
-    OrganizationFilter,
-    as_uuid,
-    list_link,
-    named_scopes,
-    row_link,
-    usd_column,
-)
 from apps.ledger.models import LedgerEntry, SpendEvent
+from apps.orgs.admin_columns import OrganizationColumn, OrganizationFilter, named_scopes
 from apps.orgs.models import Unit
-from spendra.kernel.money import format_usd
+from spendra.kernel.admin_links import list_link, row_link
+from spendra.kernel.big_table_admin import BigTable
+from spendra.kernel.money import align_usd, format_usd
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(BigTable):
+class LedgerEntryAdmin(OrganizationColumn, BigTable):
     list_display = ("booked_at", "amount", "what", "cause", "bought", "key_id", "organization")
     list_filter = ("kind", "status", OrganizationFilter)
-    sought_ids = ("id", "reservation_id")
-    sought_texts = ("key_id",)
+    indexed = {"id": ("id",), "reservation_id": ("id",), "organization": ("booked_at", "id")}
+    sought = ("id", "reservation_id", "key_id")
     search_help_text = "The whole id of an entry, a reservation or a key."
     fields = readonly_fields = (
         "id", "organization", "kind", "status", "cause", "amount_usd", "tokens", "bought", "actor", "key", "scopes",
@@ -40,7 +33,7 @@ class LedgerEntryAdmin(BigTable):
 
     @admin.display(description="amount (USD)")
     def amount(self, entry: LedgerEntry) -> str:
-        return usd_column(entry.amount_nanos)
+        return align_usd(entry.amount_nanos)
 
     @admin.display(description="amount")
     def amount_usd(self, entry: LedgerEntry) -> str:
@@ -79,7 +72,7 @@ class LedgerEntryAdmin(BigTable):
 
 
 @admin.register(SpendEvent)
-class SpendEventAdmin(BigTable):
+class SpendEventAdmin(OrganizationColumn, BigTable):
     list_display = ("booked_at", "cost", "status", "bought", "organization", "id")
     list_filter = ("status", OrganizationFilter)
     search_help_text = "The whole id of an event or a reservation."
@@ -88,18 +81,14 @@ class SpendEventAdmin(BigTable):
         "booked_at",
     )  # fmt: skip
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Through the entries: they have an index by reservation, events need none."""
-        found = as_uuid(search_term.strip())
-        if found is None:
-            return super().get_search_results(request, queryset, search_term)
-        return queryset.filter(id__in=[found, *_events_of(found)]), False
+    def search(self, rows: QuerySet[Any], term: str, *, most: int) -> tuple[QuerySet[Any], bool]:
+        """By reservation through the entries: they have an index for it, events need none."""
+        found = self.value_of("id", term)
+        return rows.filter(id__in=[found, *_events_of(found)] if isinstance(found, UUID) else []), True
 
     @admin.display(description="cost (USD)")
     def cost(self, event: SpendEvent) -> str:
-        return usd_column(event.cost_nanos)
+        return align_usd(event.cost_nanos)
 
     @admin.display(description="cost")
     def cost_usd(self, event: SpendEvent) -> str:

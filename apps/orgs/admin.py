@@ -6,6 +6,8 @@ from apps.orgs import admin_forms
 from apps.orgs.models import Organization, Unit, UnitEdge
 from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
 
+_MOST_SHOWN = 50
+
 
 @admin.register(Organization)
 class OrganizationAdmin(GovernedAdmin):
@@ -58,8 +60,9 @@ class UnitAdmin(GovernedAdmin):
     @admin.display(description="directly below it")
     def holds(self, unit: Unit) -> str:
         below = Unit.objects.filter(parent_edges__parent=unit)
-        told = ", ".join(map(str, below[:50])) or "nothing"
-        return told if len(below) <= 50 else f"{told}, and {len(below) - 50} more"
+        shown = list(below[:_MOST_SHOWN])
+        told = ", ".join(map(str, shown)) or "nothing"
+        return told if len(shown) < _MOST_SHOWN else f"{told}: {below.count()} in all"
 
 
 @admin.register(UnitEdge)

@@ -60,6 +60,8 @@ class ActForm(forms.Form):
 class ReadOnlyAdmin(_ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
+    # They would count the rows of every choice.
+    show_facets = admin.ShowFacets.NEVER
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -10,6 +10,7 @@ UNITS_PER_PRICE = 1_000_000  # prices are nano-USD per million units
 MAX_AMOUNT_NANOS = 10**15  # one million USD: the most a single reservation or entry may hold
 MAX_CAP_NANOS = 4 * 10**18  # sums stay inside a signed 64-bit integer
 
+_FIGURE_SPACE = "\u2007"
 _USD = re.compile(r"-?\d{1,12}(\.\d{1,9})?", re.ASCII)
 
 
@@ -30,6 +31,12 @@ def format_usd(nanos: int) -> str:
     sign = "-" if nanos < 0 else ""
     whole, fraction = divmod(abs(nanos), NANOS_PER_USD)
     return f"{sign}{whole}.{f'{fraction:09d}'.rstrip('0').ljust(2, '0')}"
+
+
+def align_usd(nanos: int) -> str:
+    """For a column: figure spaces fill the nine decimals, so that the points stand below each other."""
+    whole, _, fraction = format_usd(nanos).partition(".")
+    return f"{whole}.{fraction.ljust(9, _FIGURE_SPACE)}"
 
 
 def ceil_price(units_times_price: int) -> Nanos:

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.test import Client
 
 from apps.audit.models import AuditRecord
+from apps.orgs.models import Organization
 from spendra.development import demo_data
 from spendra.kernel.governed_admin import GovernedAdmin
 from tests.databases import Database
@@ -84,6 +85,17 @@ def test_a_record_is_found_and_shows_what_changed(operator: Client) -> None:
     record = AuditRecord.objects.get(action="orgs.create_organization")
     page = operator.get(f"/admin/audit/auditrecord/{record.pk}/change/").content.decode()
     assert "&quot;time_zone&quot;: &quot;Europe/Berlin&quot;" in page
-    found = operator.get("/admin/audit/auditrecord/?q=create_organization").content.decode()
+    found = operator.get("/admin/audit/auditrecord/?q=orgs.create_organization").content.decode()
     assert str(record.pk) in found
     assert "orgs.create_unit" not in found
+
+
+def test_records_name_their_organization_and_are_narrowed_to_it(operator: Client) -> None:
+    acme = Organization.objects.get()
+    page = operator.get("/admin/audit/auditrecord/?q=orgs.create_organization").content.decode()
+    assert '<td class="field-organization">acme</td>' in page
+    assert str(acme.id) not in page.partition("result_list")[2].replace(f">{acme.id}</td>", "")
+    listed = operator.get(f"/admin/audit/auditrecord/?organization={acme.id}").context["cl"].result_list
+    assert {row.organization_slug for row in listed} == {"acme"}
+    [whole_installation] = operator.get("/admin/audit/auditrecord/?q=catalog.load").context["cl"].result_list
+    assert whole_installation.organization_slug is None

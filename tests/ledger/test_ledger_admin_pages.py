@@ -93,13 +93,3 @@ def test_no_click_sorts_or_counts_the_whole_ledger(connection: psycopg.Connectio
         page = signed_in(f"ada{len(url)}@example.com").get(url)
         assert "?o=" not in page.content.decode()
         assert "_facets" not in page.content.decode()
-
-
-def test_a_list_that_is_cut_says_so(connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    acme = money.make_organization()
-    for _ in range(3):
-        settle(connection, acme, 60)
-    browser = signed_in()
-    assert "The newest" not in browser.get(ENTRIES).content.decode()
-    monkeypatch.setattr("apps.ledger.big_tables._MOST_LISTED", 2)
-    assert "The newest 2" in browser.get(ENTRIES).content.decode()
