@@ -61,7 +61,11 @@ def serve(listener: socket.socket, *, siblings: Path | None = None, index: int =
 
     exposition = SharedExposition(siblings, index) if siblings else Exposition()
     gateway = Gateway(render_metrics=exposition.text)
-    limits = Limits(max_body_bytes=settings.MAX_BODY_BYTES, body_seconds=settings.BODY_TIMEOUT_SECONDS)
+    limits = Limits(
+        max_body_bytes=settings.MAX_BODY_BYTES,
+        max_bodies_bytes=settings.MAX_BODIES_BYTES,
+        body_seconds=settings.BODY_TIMEOUT_SECONDS,
+    )
     return Server(
         [exposition, gateway],
         sites=[Site(listener, gateway)],

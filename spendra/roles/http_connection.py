@@ -32,8 +32,9 @@ _PIPELINED_BYTES = 64 * 1024
 class Limits:
     max_body_bytes: int
     body_seconds: float
-    # Of all bodies that have begun to arrive together: many half-sent ones must not fill the memory.
-    max_waiting_bytes: int = 256 * 2**20
+    # Of all bodies together, from their first byte until the application answers: many half-sent ones must not fill the
+    # memory, nor many that wait for their provider.
+    max_bodies_bytes: int = 256 * 2**20
     max_head_bytes: int = 32 * 1024
     max_headers: int = 100
     head_seconds: float = 10.0
@@ -188,16 +189,19 @@ class Connection(asyncio.Protocol):
             self._refuse_where_full()
 
     def _refuse_where_full(self) -> None:
-        if self.server.waiting_bytes > self.limits.max_waiting_bytes:
-            self.refuse(503, "busy", "Too much is being uploaded at this moment; try again.")
+        if self.server.held_bytes > self.limits.max_bodies_bytes:
+            self._refuse_for_now()
+
+    def _refuse_for_now(self) -> None:
+        self.refuse(503, "busy", "Too many large requests are being handled at this moment; try again.")
 
     def _take(self, data: bytes) -> None:
         self._body.append(data)
         self._body_bytes += len(data)
-        self.server.waiting_bytes += len(data)
+        self.server.held_bytes += len(data)
 
     def _release(self) -> None:
-        self.server.waiting_bytes -= self._body_bytes
+        self.server.held_bytes -= self._body_bytes
         self._body, self._body_bytes = [], 0
 
     def _read_chunks(self, decoder: _ChunkedTransferDecoder, data: bytes) -> None:
@@ -220,10 +224,13 @@ class Connection(asyncio.Protocol):
             self._start(self._head, b"".join(self._body), rest)
 
     def _start(self, head: Head, body: bytes, rest: bytes) -> None:
+        self._release()
+        if body and self.server.held_bytes + len(body) > self.limits.max_bodies_bytes:
+            self._refuse_for_now()
+            return
         self.state = State.ANSWERING
         self.deadline = _NEVER
         self._unread = rest
-        self._release()
         self.request = Request(self, head, body)
         self.request.process()
 

@@ -39,6 +39,8 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
         super().__init__(channel)
         self.head = head
         self._body: bytes | None = body
+        self._held_bytes = len(body)
+        self.server.held_bytes += self._held_bytes
         self._response_started = False
         self._is_bodyless = head.method == "HEAD"
         self._is_over = False
@@ -89,10 +91,17 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
             self._write(message.get("body", b""), message.get("more_body", False))
         elif message["type"] == "http.response.start" and not self._response_started:
             self._response_started = True
+            self._let_go_of_body()
             self._status = message["status"]
             self._headers = message.get("headers", ())
         else:
             raise ValueError(f"Unexpected message {message['type']}")
+
+    def _let_go_of_body(self) -> None:
+        """Who answers has sent the body on; who gave up needs it no more. A client that leaves changes nothing: a plain
+        request goes on."""
+        self.server.held_bytes -= self._held_bytes
+        self._held_bytes = 0
 
     def _write(self, body: bytes, more_body: bool) -> None:
         if not self._response_started:
@@ -160,6 +169,7 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne has no types
 
     def abandon(self) -> None:
         """The application failed or returned too early: an answer where none has begun, else a visible break."""
+        self._let_go_of_body()
         if self._is_over:
             return
         self._end()

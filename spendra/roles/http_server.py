@@ -61,7 +61,7 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
         self.connections: dict[Request, dict[str, object]] = {}
         self.open_connections: set[Connection] = set()
         self._acceptors: list[asyncio.AbstractServer] = []
-        self.waiting_bytes = 0
+        self.held_bytes = 0  # of bodies: see Limits.max_bodies_bytes
         self.is_draining = False
         self._stop_requested = asyncio.Event()
         self._something_ended = asyncio.Event()

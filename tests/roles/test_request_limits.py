@@ -120,7 +120,7 @@ def test_a_client_that_asks_before_sending_is_told_to_continue_or_is_refused(ser
 
 
 def test_many_half_sent_bodies_are_refused_before_they_fill_the_memory(tmp_path):
-    limits = {"max_body_bytes": 100_000, "max_waiting_bytes": 250_000}
+    limits = {"max_body_bytes": 100_000, "max_bodies_bytes": 250_000}
     with serving(tmp_path, "echo", limits=limits) as server, contextlib.ExitStack() as held:
         half = f"{HEAD}content-length: 100000\r\n\r\n".encode() + b"x" * 99_000
         uploads = [held.enter_context(connected(server.port)) for _ in range(3)]
