@@ -13,7 +13,19 @@ from apps.identity import people
 from apps.identity.models import Person
 
 # As a request meets them: who asks, for what, under which cap, what it cost; then what stands behind.
-_SECTIONS = ("orgs", "keys", "budgets", "ledger", "catalog", "providers", "identity", "audit", "outbox", "django_q")
+_SECTIONS = (
+    "orgs",
+    "keys",
+    "policies",
+    "budgets",
+    "ledger",
+    "catalog",
+    "providers",
+    "identity",
+    "audit",
+    "outbox",
+    "django_q",
+)
 
 
 class OwnPasswordForm(AdminPasswordChangeForm):

@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "apps.catalog",
     "apps.keys",
     "apps.providers",
+    "apps.policies",
     "apps.ledger",
     "apps.budgets",
     "apps.gateway",
