@@ -72,3 +72,103 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {format_usd(self.amount_nanos)} USD"
+
+
+class LocalDay(models.Model):
+    """When a date of an organization began and ended, as its zone was when the date was first needed. Never changed: a
+    correction finds the day of its charge also after the organization has moved to another zone. A date may have two
+    spans then."""
+
+    pk = models.CompositePrimaryKey("organization_id", "starts_at")
+    organization_id = models.UUIDField()
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    day = models.DateField()
+
+    class Meta:
+        db_table = "ledger_localday"
+
+    def __str__(self) -> str:
+        return str(self.day)
+
+
+class Rollup(models.Model):
+    """A sum of ledger entries by when their reservations were made, so that a correction changes the sum of its charge.
+
+    Bigint, as the counters of periods are: it would take nine billion USD in one row to overflow.
+    """
+
+    organization_id = models.UUIDField()
+    status = models.TextField(choices=EntryStatus, db_collation="C")
+    amount_nanos = models.BigIntegerField()
+    tokens = models.BigIntegerField()
+    requests = models.BigIntegerField(help_text="Charges, less those that turned out to be none (late_void).")
+    entries = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class HourRollup(Rollup):
+    """Of a scope in an hour (UTC)."""
+
+    pk = models.CompositePrimaryKey("organization_id", "scope_id", "hour", "provider", "model", "key_id", "status")
+    scope_id = models.UUIDField()
+    hour = models.DateTimeField()
+    provider = models.TextField(db_collation="C")
+    model = models.TextField(db_collation="C")
+    key_id = models.TextField(db_collation="C", help_text="In the rows of the actor itself; empty for wider scopes.")
+
+    class Meta(Rollup.Meta):
+        db_table = "ledger_hourrollup"
+
+    def __str__(self) -> str:
+        return f"{self.scope_id} {self.hour}"
+
+
+class DayRollup(Rollup):
+    """Of a scope on a date of its organization."""
+
+    pk = models.CompositePrimaryKey("organization_id", "scope_id", "day", "provider", "model", "key_id", "status")
+    scope_id = models.UUIDField()
+    day = models.DateField()
+    provider = models.TextField(db_collation="C")
+    model = models.TextField(db_collation="C")
+    key_id = models.TextField(db_collation="C", help_text="In the rows of the actor itself; empty for wider scopes.")
+
+    class Meta(Rollup.Meta):
+        db_table = "ledger_dayrollup"
+
+    def __str__(self) -> str:
+        return f"{self.scope_id} {self.day}"
+
+
+class KeyRollup(Rollup):
+    """Of a key within each scope that it spent in, on a date: who spent it."""
+
+    pk = models.CompositePrimaryKey("organization_id", "scope_id", "day", "key_id", "status")
+    scope_id = models.UUIDField()
+    day = models.DateField()
+    key_id = models.TextField(db_collation="C")
+
+    class Meta(Rollup.Meta):
+        db_table = "ledger_keyrollup"
+
+    def __str__(self) -> str:
+        return f"{self.key_id} {self.day}"
+
+
+class PeriodRollup(Rollup):
+    """Of a budget's period, by its id; periods of minutes and hours have none."""
+
+    pk = models.CompositePrimaryKey("organization_id", "period_id", "provider", "model", "key_id", "status")
+    period_id = models.BigIntegerField()
+    provider = models.TextField(db_collation="C")
+    model = models.TextField(db_collation="C")
+    key_id = models.TextField(db_collation="C")
+
+    class Meta(Rollup.Meta):
+        db_table = "ledger_periodrollup"
+
+    def __str__(self) -> str:
+        return f"period {self.period_id}"

@@ -1,0 +1,49 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import Count, Min
+
+from apps.outbox.models import Delivery
+from apps.outbox.types import Consumer
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Of one consumer. `queued_seconds` is the age of the oldest message that the relay has not looked at,
+    `undelivered_seconds` that of the oldest one the consumer has not taken, failed ones included and dead ones not."""
+
+    queued_seconds: float
+    undelivered_seconds: float
+    dead_letters: int
+
+
+# In the order of ids, which is that of time but for the clocks of gateways: the index answers, however long the queue.
+_OLDEST = """
+    SELECT spendra_now_v1(),
+           (SELECT created_at FROM outbox_outboxmessage WHERE topic = ANY (%s) ORDER BY id LIMIT 1)
+"""
+
+
+def backlogs(consumers: Sequence[Consumer]) -> dict[str, Backlog]:
+    failed = dict(
+        Delivery.objects.filter(dead_at=None).values_list("consumer").annotate(oldest=Min("created_at")).order_by()
+    )
+    dead = dict(Delivery.objects.exclude(dead_at=None).values_list("consumer").annotate(count=Count("id")).order_by())
+    return {
+        consumer.name: _backlog(consumer, failed.get(consumer.name), dead.get(consumer.name, 0))
+        for consumer in consumers
+    }
+
+
+def _backlog(consumer: Consumer, oldest_failed: datetime | None, dead: int) -> Backlog:
+    with connection.cursor() as cursor:
+        cursor.execute(_OLDEST, [sorted(consumer.topics)])
+        now, oldest_queued = cursor.fetchone()
+    queued, failed = (_age(now, at) for at in (oldest_queued, oldest_failed))
+    return Backlog(queued_seconds=queued, undelivered_seconds=max(queued, failed), dead_letters=dead)
+
+
+def _age(now: datetime, at: datetime | None) -> float:
+    return max((now - at).total_seconds(), 0.0) if at else 0.0
