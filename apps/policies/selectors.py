@@ -41,7 +41,7 @@ class Selector:
             return False
         if not self.tools:
             return True
-        return None if request.tools is None else any(names_tool(self.tools, tool) for tool in request.tools)
+        return None if request.tools is None else tools_outside(self.tools, request.tools) != request.tools
 
     def mismatch(self, request: "RequestView") -> str:
         """Why a request that does not match doesn't: half a sentence about the first member that it is not among."""
@@ -110,9 +110,13 @@ def _names_model(patterns: tuple[str, ...], provider: str, model: str) -> bool:
     return any(matcher(pattern).match(f"{provider}/{model}") for pattern in patterns)
 
 
-def names_tool(patterns: tuple[str, ...], tool: str) -> bool:
-    # Tools are the client's words, of which there is no end: only the patterns are kept compiled.
-    return tool in patterns or any("*" in pattern and _tool_matcher(pattern).match(tool) for pattern in patterns)
+def tools_outside(patterns: tuple[str, ...], tools: frozenset[str]) -> frozenset[str]:
+    """The tools that no pattern names. Tools are the client's words, without end: only patterns are remembered."""
+    outside = tools.difference(patterns)
+    for pattern in patterns:
+        if outside and "*" in pattern:
+            outside = frozenset(tool for tool in outside if not _tool_matcher(pattern).match(tool))
+    return outside
 
 
 @lru_cache(maxsize=4096)
