@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spendra.roles import early_signals
+
+_ROLES = ("gateway", "dashboard", "worker")
 _SETTINGS = {"gateway": "spendra.settings.gateway", "worker": "spendra.settings.worker"}
 # `demo` looks after a database of its own.
 _WITHOUT_DATABASE = {
@@ -18,6 +21,8 @@ _POSTGRES_FOLDER = Path(__file__).resolve().parent / ".spendra" / "postgres"
 
 def main(arguments: list[str]) -> int:
     command = arguments[1] if len(arguments) > 1 else "help"
+    if command in _ROLES:
+        early_signals.catch()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", _SETTINGS.get(command, "spendra.settings.dashboard"))
     try:
         from django.core.exceptions import ImproperlyConfigured

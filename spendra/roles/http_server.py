@@ -24,6 +24,7 @@ from daphne.server import Server as DaphneServer  # noqa: E402
 from twisted.internet import reactor as twisted_reactor  # noqa: E402
 from twisted.logger import STDLibLogObserver, globalLogBeginner  # noqa: E402
 
+from spendra.roles import early_signals  # noqa: E402
 from spendra.roles.http_connection import Connection, EarlyAnswer, Limits  # noqa: E402
 from spendra.roles.http_request import Request  # noqa: E402
 from spendra.roles.lifecycle import AsgiApplication, Lifecycle, Message, Scope  # noqa: E402
@@ -74,8 +75,6 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
         """Serves until SIGTERM or SIGINT. The exit code: 0 drained, 1 failed to start or cut at the deadline."""
         globalLogBeginner.beginLoggingTo([cast(Any, STDLibLogObserver())], redirectStandardIO=False, discardBuffer=True)
         asyncio.set_event_loop(self.loop)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.loop.add_signal_handler(number, self.stop)
         task = self.loop.create_task(self._serve())
         reactor.run(installSignalHandlers=False)
         return task.result()
@@ -86,6 +85,7 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
     # The life of the process.
 
     async def _serve(self) -> int:
+        self._take_signals()
         try:
             if await self._finished_before_stop(self._start()):
                 await self._listen()
@@ -97,6 +97,13 @@ class Server(DaphneServer):  # type: ignore[misc]  # Daphne has no types
             return 1
         finally:
             reactor.stop()
+
+    def _take_signals(self) -> None:
+        """In the running loop: uvloop forgets what comes between a handler and its first turn."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self.stop)
+        if early_signals.has_come():
+            self.stop()
 
     async def _start(self) -> None:
         for lifecycle in self.lifecycles:

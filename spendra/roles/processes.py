@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spendra.roles import early_signals
+
 logger = logging.getLogger(__name__)
 
 _LIVED_SECONDS = 30.0
@@ -51,6 +53,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
+        if early_signals.has_come():
+            self._stop()
         await asyncio.gather(*(self._keep(child) for child in self._children))
         return 1 if self._has_failed else 0
 

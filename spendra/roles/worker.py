@@ -14,6 +14,7 @@ import time
 from django.conf import settings
 from django.db import close_old_connections
 
+from spendra.roles import early_signals
 from spendra.roles.processes import Child, Supervisor
 
 logger = logging.getLogger(__name__)
@@ -30,15 +31,15 @@ def supervise(listener: socket.socket) -> int:
 
 def run_tasks() -> None:
     """Returns once the cluster runs; Python then waits for its processes, and a SIGTERM ends them in order."""
-    from django_q.cluster import Cluster
-
     from apps.budgets import maintenance
     from spendra import schedules
+    from spendra.roles.task_cluster import TaskCluster
 
     _wait_for_database()
     maintenance.ensure_partitions()
     schedules.install()
-    Cluster().start()
+    if not early_signals.has_come():
+        TaskCluster().start()
 
 
 def _wait_for_database() -> None:
@@ -46,6 +47,8 @@ def _wait_for_database() -> None:
 
     readiness = Readiness(settings.DATABASE_URL)
     while reasons := asyncio.run(readiness.reasons()):
+        if early_signals.has_come():
+            raise SystemExit(0)
         logger.warning("The task cluster waits: %s", "; ".join(reasons))
         time.sleep(1)
 

@@ -1,0 +1,14 @@
+"""django-q2's cluster: its signal handlers stand before there is anything that they could end."""
+
+from types import FrameType
+
+from django_q.cluster import Cluster
+
+
+class TaskCluster(Cluster):  # type: ignore[misc]  # django-q2 has no types
+    def sig_handler(self, signum: int, frame: FrameType | None) -> None:
+        """Upstream's fails, or forgets the signal, until the guard runs. The supervisor ends what is left of a start
+        that was broken off."""
+        if self.sentinel is None or not self.sentinel.is_alive():
+            raise SystemExit(0)
+        super().sig_handler(signum, frame)
