@@ -18,6 +18,7 @@ class Job:
 JOBS = (
     Job("make month partitions ahead", "apps.budgets.tasks.ensure_partitions", minutes=60),
     Job("open periods ahead", "apps.budgets.tasks.open_periods_ahead", minutes=5),
+    Job("sign audit checkpoints", "apps.audit.tasks.sign_checkpoints", minutes=5),
 )
 
 

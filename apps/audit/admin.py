@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.audit.models import AuditRecord
+from apps.audit.models import AuditLink, AuditRecord
 from spendra.kernel.big_table_admin import BigTable
 
 
@@ -17,6 +17,7 @@ class AuditRecordAdmin(BigTable):
     search_help_text = "A whole actor, action or object id, such as keys.revoke."
     fields = readonly_fields = (
         "id", "at", "actor", "action", "object_kind", "object_id", "organization", "reason", "was", "became",
+        "link",
     )  # fmt: skip
 
     @admin.display(description="before")
@@ -26,6 +27,11 @@ class AuditRecordAdmin(BigTable):
     @admin.display(description="after")
     def became(self, record: AuditRecord) -> SafeString:
         return _pretty(record.after)
+
+    @admin.display(description="in the chain")
+    def link(self, record: AuditRecord) -> str:
+        found = AuditLink.objects.filter(record_id=record.id).first()
+        return "no link: run manage.py audit_verify" if found is None else f"{found.place}: {bytes(found.hash).hex()}"
 
 
 def _pretty(values: object) -> SafeString:

@@ -1,6 +1,11 @@
+from uuid import UUID
+
 from django.db import models
 
 from spendra.kernel.ids import uuid7
+
+# Stands for the organization in the chain of records that concern none.
+INSTALLATION = UUID(int=0)
 
 
 class AuditRecord(models.Model):
@@ -32,3 +37,38 @@ class AuditRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_kind} {self.object_id}"
+
+
+class AuditLink(models.Model):
+    """A record's place in the chain of its organization. Made by the deferred triggers alone (sql/chain_v1.sql)."""
+
+    record_id = models.UUIDField(primary_key=True)
+    chain_id = models.UUIDField(help_text="The organization; the nil UUID for the whole installation.")
+    place = models.BigIntegerField(help_text="1, 2, 3 and so on, without a gap.")
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("chain_id", "place"), name="audit_link_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.place} of {self.chain_id}"
+
+
+class AuditCheckpoint(models.Model):
+    """How far a chain went at a moment, signed with a key that the database does not know: it shows a lost end."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    chain_id = models.UUIDField()
+    place = models.BigIntegerField()
+    hash = models.BinaryField(max_length=32)
+    made_at = models.DateTimeField()
+    signing_key = models.CharField(max_length=16, help_text="Which key signed: the beginning of its SHA-256.")
+    signature = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("chain_id", "place", "signing_key"), name="audit_checkpoint_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.place} of {self.chain_id}"

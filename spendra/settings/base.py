@@ -32,6 +32,7 @@ def derive_secret(purpose: str) -> bytes:
 
 
 SECRET_KEY = base64.urlsafe_b64encode(derive_secret("django")).decode()
+AUDIT_CHECKPOINT_KEY = derive_secret("audit checkpoints")
 
 ALLOWED_ORIGINS = env.read_list("SPENDRA_ALLOWED_ORIGINS")
 for _origin in ALLOWED_ORIGINS:

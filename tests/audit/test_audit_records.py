@@ -57,4 +57,6 @@ def test_the_database_itself_refuses_to_change_a_record(database: Database, chan
 
 def test_a_replica_session_does_not_pass_the_refusal_either(database: Database) -> None:
     triggers = "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'audit_auditrecord'::regclass"
-    assert dict(database.connect().execute(triggers).fetchall()) == {"append_only": "A", "append_only_truncate": "A"}
+    assert dict(database.connect().execute(triggers).fetchall()) == {
+        "append_only": "A", "append_only_truncate": "A", "chain": "A",
+    }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 
-from apps.audit.models import AuditRecord
+from apps.audit.models import AuditLink, AuditRecord
 from apps.orgs.models import Organization
 from spendra.development import demo_data
 from spendra.kernel.governed_admin import GovernedAdmin
@@ -85,6 +85,7 @@ def test_a_record_is_found_and_shows_what_changed(operator: Client) -> None:
     record = AuditRecord.objects.get(action="orgs.create_organization")
     page = operator.get(f"/admin/audit/auditrecord/{record.pk}/change/").content.decode()
     assert "&quot;time_zone&quot;: &quot;Europe/Berlin&quot;" in page
+    assert bytes(AuditLink.objects.get(record_id=record.pk).hash).hex() in page
     found = operator.get("/admin/audit/auditrecord/?q=orgs.create_organization").content.decode()
     assert str(record.pk) in found
     assert "orgs.create_unit" not in found
