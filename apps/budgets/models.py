@@ -14,6 +14,8 @@ class Measure(models.TextChoices):
 
 class PeriodKind(models.TextChoices):
     TOTAL = "total"
+    MINUTE = "minute"
+    HOUR = "hour"
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
@@ -45,6 +47,14 @@ class Budget(models.Model):
     fixed_ends_at = models.DateTimeField(null=True, blank=True)
     amount = models.BigIntegerField(help_text="nano-USD, requests or tokens, as the measure says.")
     hardness = models.CharField(max_length=4, choices=Hardness, default=Hardness.HARD)
+    selector = models.JSONField(
+        default=dict, db_default=models.Value({}, models.JSONField()), blank=True,
+        help_text="Which requests of the scope it counts, as policies.selectors has it; empty: all of them.",
+    )  # fmt: skip
+    allocated_from = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="allocations",
+        help_text="The budget of a wider scope of which this one is a part.",
+    )  # fmt: skip
     counts_from_now = models.BooleanField(
         default=False, help_text="Leave out what was spent in the window before the budget existed."
     )
@@ -74,13 +84,49 @@ class Budget(models.Model):
         )
 
     def __str__(self) -> str:
-        is_money = self.measure == Measure.NANOS
-        amount = f"{format_usd(self.amount)} USD" if is_money else f"{self.amount} {self.measure}"
-        return f"{amount}, {self.hardness}, {self.period_kind}"
+        return f"{amount_in_words(self.amount, self.measure)}, {self.hardness}, {self.period_kind}"
+
+
+def amount_in_words(amount: int, measure: str) -> str:
+    return f"{format_usd(amount)} USD" if measure == Measure.NANOS else f"{amount} {measure}"
+
+
+class BudgetOverride(models.Model):
+    """Another cap for a time. The base stays in the budget; reserve takes the override in force by its own clock.
+
+    Those of one budget never overlap: an exclusion constraint of `sql/overrides_v1.sql` sees to it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    budget = models.ForeignKey(Budget, on_delete=models.PROTECT, related_name="overrides", db_index=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    amount = models.BigIntegerField(help_text="In the measure of the budget.")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    author = models.CharField(max_length=300)
+    reason = models.CharField(max_length=500)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="When somebody ended it before its time.")
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (models.Index(fields=("budget", "ends_at"), name="override_of_budget"),)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(amount__gte=0, amount__lte=MAX_CAP_NANOS), name="override_amount_in_range"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")), name="override_ends_after_it_starts"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{amount_in_words(self.amount, self.budget.measure)} until {self.ends_at:%Y-%m-%d %H:%M}"
 
 
 class Period(models.Model):
-    """One time window of a budget: counters and bounds, never the cap. Known by its label; archived, never deleted.
+    """One time window of a budget: counters and bounds, never the cap. Known by its label; archived, never deleted, but
+    for those whose id says that they may go: requests and tokens of a minute or an hour (`sql/periods_v2.sql`).
 
     Only the SQL functions of this room change counters. No database foreign keys: MONEY's rule for hot tables.
     """
@@ -92,7 +138,9 @@ class Period(models.Model):
         help_text="The unit that an each-budget is for; empty for every other budget.",
     )  # fmt: skip
     organization_id = models.UUIDField()
-    label = models.TextField(help_text="T, D2025-11-02, W2025-W44, M2025-11, Y2025 or F.")
+    label = models.TextField(
+        help_text="T, D2025-11-02, W2025-W44, M2025-11, Y2025, F, H2025-11-02T14:00+01:00 or I2025-11-02T13:05Z."
+    )
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     lock_rank = models.SmallIntegerField(help_text="Actor first, organization last. Never changed.")
@@ -166,6 +214,27 @@ class GovernanceVersion(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class GovernanceChange(models.Model):
+    """One row of rules that moved, noted by the same triggers: gateways read again only what is noted since.
+
+    `seq` is taken under the fence, so it is in the order of the commits. An empty `row_name` stands for all there is.
+    """
+
+    seq = models.BigAutoField(primary_key=True)
+    organization_id = models.UUIDField()
+    token = models.UUIDField(help_text="What the transaction made the organization's token.")
+    previous_token = models.UUIDField(null=True, help_text="What it was before; on a transaction's first note only.")
+    table_name = models.TextField()
+    row_name = models.TextField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=("organization_id", "seq"), name="governance_change_since"),)
+
+    def __str__(self) -> str:
+        return f"{self.table_name} {self.row_name}"
 
 
 class GatewayProcess(models.Model):

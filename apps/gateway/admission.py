@@ -2,7 +2,9 @@
 
 import hmac
 import logging
-from dataclasses import dataclass
+import time
+from collections import Counter
+from dataclasses import dataclass, field
 
 from apps.budgets.types import ReservationRequest, Verdict
 from apps.catalog import estimating
@@ -23,7 +25,9 @@ from spendra.kernel.ids import uuid7
 
 log = logging.getLogger(__name__)
 
-STALE_RULES_BEFORE_GIVING_UP = 3
+# docs/decisions/0005-how-long-a-request-follows-its-rules.md
+MOVING_RULES_SECONDS = 5
+SAME_RULES_BEFORE_GIVING_UP = 3
 SEEDINGS_BEFORE_GIVING_UP = 3
 IN_FLIGHT_PATIENCE_SECONDS = 0.1
 
@@ -81,7 +85,8 @@ class Admission:
     async def authenticate(self, caller: Caller) -> Known:
         """The key and its rules. KeyRejected or OrganizationSuspended, confirmed by Postgres before they are raised."""
         key_id, secret = parse(caller.presented)
-        for _ in range(STALE_RULES_BEFORE_GIVING_UP):
+        patience = Patience()
+        while True:
             found = await self._store.find(key_id, caller.address)
             if found is None:
                 raise KeyRejected("This key is unknown here. Check that it belongs to this installation.")
@@ -93,19 +98,20 @@ class Admission:
             except Refused:
                 if await self._store.are_current(rules, catalog):
                     raise
-                await self._store.refresh(rules, catalog)
+                patience.spend(rules, catalog)
+                await self._store.refresh(rules.id)
             else:
                 return found
-        raise Busy("the rules of this organization are changing; try again")
 
     async def authenticate_now(self, caller: Caller) -> Known:
         """As `authenticate`, for an answer that no reserve confirms: the rules are in force at this moment."""
-        for _ in range(STALE_RULES_BEFORE_GIVING_UP):
+        patience = Patience()
+        while True:
             rules, catalog, key = await self.authenticate(caller)
             if await self._store.are_current(rules, catalog):
                 return rules, catalog, key
-            await self._store.refresh(rules, catalog)
-        raise Busy("the rules of this organization are changing; try again")
+            patience.spend(rules, catalog)
+            await self._store.refresh(rules.id)
 
     async def admit(self, caller: Caller, known: Known, request: ChatRequest, *, provider: str) -> Admitted:
         """Reserves the worst case of the request under every cap that applies, in one round trip. `known` is what
@@ -120,8 +126,8 @@ class Admission:
             try:
                 window = await self._periods.window(route, self._store.now())
             except RulesMoved:
-                attempt.count_stale()
-                await self._store.refresh(route.rules, route.catalog)
+                attempt.patience.spend(route.rules, route.catalog)
+                await self._store.refresh(route.rules.id)
                 continue
             reservation = self._reservation(route, window, estimate, attempt)
             verdict = await self._booking.reserve(reservation)
@@ -142,8 +148,8 @@ class Admission:
             except Refused:
                 if await self._store.are_current(rules, catalog):
                     raise
-                attempt.count_stale()
-                await self._store.refresh(rules, catalog)
+                attempt.patience.spend(rules, catalog)
+                await self._store.refresh(rules.id)
 
     async def _estimate(self, attempt: "_Attempt", route: Route) -> Estimate:
         """ReservationTooLarge where the key allows less a request, ModelUnpriced where nothing bounds the price."""
@@ -183,8 +189,10 @@ class Admission:
         """Returns where it is worth to ask again, raises the refusal otherwise."""
         kind = verdict["verdict"]
         if kind == "stale":
-            attempt.count_stale()
-            self._periods.forget(route)
+            attempt.patience.spend(route.rules, route.catalog)
+            if _is_of(verdict, route):
+                # Not the rules, then: it is a period, or the time.
+                self._periods.forget(route)
             await self._store.reach(route.rules.id, verdict["organization_token"])
             await self._store.reach(EVERYBODY, verdict["global_token"])
             return
@@ -211,9 +219,30 @@ class Admission:
         return attempt.exact_input is not None
 
 
+def _is_of(verdict: Verdict, route: Route) -> bool:
+    """Whether the rules that the route was made from were in force at that verdict."""
+    return (verdict["organization_token"], verdict["global_token"]) == (route.rules.token, route.catalog.token)
+
+
 def _may_fit(verdict: Verdict) -> bool:
     """Whether a smaller estimate could pass: not where nothing is left, or where it is requests that are counted."""
     return verdict["measure"] != "requests" and verdict["settled"] < verdict["cap"]
+
+
+class Patience:
+    """How long one request follows its rules: while they move, for a time; rules that failed it and are in force all the
+    same, a few times. Postgres was asked before each, so that changes and what follows them go at the same pace."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + MOVING_RULES_SECONDS
+        self._failed: Counter[tuple[str, str]] = Counter()
+
+    def spend(self, rules: OrganizationRules, catalog: CatalogRules) -> None:
+        """Busy where there is none left."""
+        tokens = (rules.token, catalog.token)
+        self._failed[tokens] += 1
+        if self._failed[tokens] > SAME_RULES_BEFORE_GIVING_UP or time.monotonic() > self._until:
+            raise Busy("the rules of this organization are changing; try again")
 
 
 @dataclass(slots=True)
@@ -227,13 +256,8 @@ class _Attempt:
     exact_input: int | None = None
     has_counted: bool = False
     has_waited: bool = False
-    stale: int = 0
     seedings: int = 0
-
-    def count_stale(self) -> None:
-        self.stale += 1
-        if self.stale > STALE_RULES_BEFORE_GIVING_UP:
-            raise Busy("the rules of this organization are changing; try again")
+    patience: Patience = field(default_factory=Patience)
 
     def count_seeding(self) -> None:
         self.seedings += 1

@@ -149,17 +149,23 @@ def is_granted(key: KeyRule, provider: str, model: str) -> bool:
 
 def _applied_budgets(rules: OrganizationRules, units: tuple[UUID, ...]) -> "list[AppliedBudget]":
     applied = []
-    for budget in rules.budgets.values():
+    for budget in _budgets_of(rules, units):
         if budget.applies_to_each:
             applied += [
                 AppliedBudget(budget, unit, lock_rank(rules.units[unit].kind))
                 for unit in units
                 if rules.units[unit].kind == budget.applies_to_each and _is_below(rules, unit, budget.unit_id)
             ]
-        elif budget.unit_id is None or budget.unit_id in units:
+        else:
             kind = None if budget.unit_id is None else rules.units[budget.unit_id].kind
             applied.append(AppliedBudget(budget, None, lock_rank(kind)))
     return applied
+
+
+def _budgets_of(rules: OrganizationRules, units: tuple[UUID, ...]) -> list[BudgetRule]:
+    """Those whose scope is one of the request's: units above an each-budget's unit are all among them."""
+    found = [budget for scope in (None, *units) for budget in rules.budgets_of.get(scope, ())]
+    return sorted(found, key=lambda budget: budget.id.int)
 
 
 def _is_below(rules: OrganizationRules, unit: UUID, scope: UUID | None) -> bool:

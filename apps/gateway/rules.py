@@ -1,6 +1,6 @@
-"""What a gateway decides by: immutable, loaded whole, with the token that the database compares at reserve."""
+"""What a gateway decides by: immutable, all of one moment, with the token that the database compares at reserve."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -61,8 +61,9 @@ class CatalogRules:
 @dataclass(frozen=True, slots=True)
 class OrganizationRules:
     id: UUID
-    slug: str
     token: str
+    last_change: int  # the number of the newest note of a change that is in here; 0 where none is kept
+    slug: str
     zone: ZoneInfo
     week_starts_on: int
     default_output_tokens: int | None
@@ -73,5 +74,14 @@ class OrganizationRules:
     keys: Mapping[str, KeyRule]
     budgets: Mapping[UUID, BudgetRule]
     accounts: Mapping[str, AccountRule]
+    budgets_of: Mapping[UUID | None, tuple[BudgetRule, ...]]  # the same budgets by scope; None is the organization
     # Routes already worked out from this snapshot and one catalog, by key, provider and model; they go when it goes.
     routes: "dict[tuple[str, str, str], Route]" = field(default_factory=dict, compare=False, repr=False)
+
+
+def budgets_by_scope(budgets: Iterable[BudgetRule]) -> dict[UUID | None, tuple[BudgetRule, ...]]:
+    """In the order of their ids within a scope."""
+    scopes: dict[UUID | None, list[BudgetRule]] = {}
+    for budget in sorted(budgets, key=lambda budget: budget.id.int):
+        scopes.setdefault(budget.unit_id, []).append(budget)
+    return {scope: tuple(of_scope) for scope, of_scope in scopes.items()}

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,6 +18,7 @@ import psycopg
 from apps.budgets.connecting import HotConnection
 from apps.gateway.lanes import Lane
 from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
+from apps.gateway.rules_following import FOLLOWING, follow
 from apps.gateway.rules_loading import EVERYBODY, RulesLoader
 from spendra.kernel.errors import Busy
 
@@ -80,20 +82,28 @@ class RulesStore:
     async def find(self, key_id: str, address: str) -> tuple[OrganizationRules, CatalogRules, KeyRule] | None:
         """The key and the rules it stands in, asked of Postgres where memory does not know it. None: no such key."""
         owner = self._owner_of_key.get(key_id)
-        if owner is None or key_id not in self._organizations[owner].keys:
+        if owner is not None and (loading := self._loading.get(owner)):
+            # What is held has moved already: a reserve would only say so.
+            await asyncio.wait([loading])
+        if owner is None or not self._knows(owner, key_id):
             # Guessing is slowed down and not refused: behind an ingress a key issued this instant has the same address.
             lane = self._slow_owners if self._unknown_keys.is_over(address) else self._owners
             owner = await lane.submit(key_id)
             if owner is None:
                 self._unknown_keys.count(address)
                 return None
-            await self.reload(owner)
+            await self._load_until(owner, partial(self._knows, owner, key_id))
         if self._catalog is None:
             await self.reload(EVERYBODY)
         rules = self._organizations.get(owner)
         if rules is None or self._catalog is None or key_id not in rules.keys:
             return None
+        self._owner_of_key[key_id] = owner
         return rules, self._catalog, rules.keys[key_id]
+
+    def _knows(self, owner: UUID, key_id: str) -> bool:
+        rules = self._organizations.get(owner)
+        return rules is not None and key_id in rules.keys
 
     async def are_current(self, rules: OrganizationRules, catalog: CatalogRules) -> bool:
         """Whether a decision taken from these rules still stands. A read that began after the question, shared."""
@@ -101,28 +111,36 @@ class RulesStore:
         everybody = self._tokens.submit(EVERYBODY)
         return await own == rules.token and await everybody == catalog.token
 
-    async def refresh(self, rules: OrganizationRules, catalog: CatalogRules) -> None:
-        """Loads again whichever of the two has moved."""
-        if await self._tokens.submit(rules.id) != rules.token:
-            await self.reload(rules.id)
-        if await self._tokens.submit(EVERYBODY) != catalog.token:
-            await self.reload(EVERYBODY)
+    async def refresh(self, rules_id: UUID) -> None:
+        """Loads again what has moved of that organization's rules and of the catalog."""
+        own = self._tokens.submit(rules_id)
+        everybody = self._tokens.submit(EVERYBODY)
+        await self.reach(rules_id, await own)
+        await self.reach(EVERYBODY, await everybody)
 
     async def reach(self, rules_id: UUID, token: str | None) -> None:
         """Returns once rules with that token, or newer ones, are in memory: a load that begins now is no older than the
         verdict that told of it."""
-        if token is None or self._token_of(rules_id) != token:
-            await self.reload(rules_id)
+        await self._load_until(rules_id, lambda: token is not None and self._token_of(rules_id) == token)
 
     def _token_of(self, rules_id: UUID) -> str | None:
         held = self._catalog if rules_id == EVERYBODY else self._organizations.get(rules_id)
         return held.token if held else None
 
     async def reload(self, rules_id: UUID) -> None:
-        """A load that began after this call. Waiters of one that runs already wait for the next."""
+        """A load that began after this call."""
+        await self._load_until(rules_id, lambda: False)
+
+    async def _load_until(self, rules_id: UUID, suffices: Callable[[], bool]) -> None:
+        """No load where what is held suffices, or what a load that runs already brings; else one that begins now, or
+        has just begun for somebody else who waited for the same one."""
+        if suffices():
+            return
         running = self._loading.get(rules_id)
         if running is not None:
             await asyncio.wait([running])
+            if suffices():
+                return
         follower = self._loading.get(rules_id)
         if follower is None or follower is running:
             follower = self._loading[rules_id] = asyncio.create_task(self._load(rules_id))
@@ -133,18 +151,38 @@ class RulesStore:
             if rules_id == EVERYBODY:
                 self._catalog = await self._in_thread(self._loader.catalog)
             else:
-                self._keep(rules_id, await self._in_thread(lambda: self._loader.organization(rules_id)))
+                self._keep(rules_id, await self._follow(rules_id) or await self._whole(rules_id))
         finally:
             if self._loading.get(rules_id) is asyncio.current_task():
                 del self._loading[rules_id]
 
+    async def _whole(self, organization_id: UUID) -> OrganizationRules | None:
+        rules = await self._in_thread(lambda: self._loader.organization(organization_id))
+        self._owner_of_key.update(dict.fromkeys(rules.keys if rules else (), organization_id))
+        return rules
+
+    async def _follow(self, organization_id: UUID) -> OrganizationRules | None:
+        """What is held, brought up to date. None where it must be loaded whole."""
+        held = self._organizations.get(organization_id)
+        if held is None:
+            return None
+        try:
+            answer = await self.connection.ask(FOLLOWING, (organization_id, held.last_change))
+        except psycopg.DataError:
+            log.warning("what moved of the rules of %s can't be read: loading them whole", organization_id)
+            return None
+        except psycopg.Error as error:
+            log.warning("loading rules failed: %s", error)
+            raise Busy("the database does not answer; try again") from error
+        return follow(held, orjson.loads(str(answer)))
+
     def _keep(self, organization_id: UUID, rules: OrganizationRules | None) -> None:
         before = self._organizations.pop(organization_id, None)
-        for key_id in before.keys if before else ():
-            self._owner_of_key.pop(key_id, None)
+        if before is not None and before is not rules:
+            # Routes name their rules, and these their routes: a circle, that would stay until the collector comes.
+            before.routes.clear()
         if rules is not None:
             self._organizations[organization_id] = rules
-            self._owner_of_key.update(dict.fromkeys(rules.keys, organization_id))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         loading = asyncio.get_running_loop().run_in_executor(self._thread, work)

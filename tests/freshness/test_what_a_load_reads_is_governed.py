@@ -16,7 +16,7 @@ from tests.databases import Database
 from tests.gateway.company import make_company
 
 # It is what the triggers write, in the transaction of the change.
-THE_TOKENS = {"budgets_governanceversion"}
+THE_TOKENS = {"budgets_governanceversion", "budgets_governancechange"}
 SCANS = "SELECT relname, coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_stat_user_tables"
 TRIGGERS = """
     SELECT c.relname, f.proname, t.tgtype, t.tgdeferrable AND t.tginitdeferred
@@ -60,8 +60,8 @@ def ungoverned(database: Database, tables: set[str]) -> set[str]:
         table
         for table in tables - THE_TOKENS
         if not {
-            Trigger(table, "budgets_bump_v1", ROW | INSERT | DELETE | UPDATE, True),
-            Trigger(table, "budgets_bump_all_v1", TRUNCATE, False),
+            Trigger(table, "budgets_bump_v2", ROW | INSERT | DELETE | UPDATE, True),
+            Trigger(table, "budgets_bump_all_v2", TRUNCATE, False),
         }
         <= triggers
     }
