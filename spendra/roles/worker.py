@@ -54,16 +54,22 @@ def _wait_for_database() -> None:
 
 
 def serve_relay(listener: socket.socket) -> int:
+    from spendra.consumers import CONSUMERS
     from spendra.roles import endpoints
     from spendra.roles.http_connection import Limits
     from spendra.roles.http_server import Server, Site
     from spendra.roles.readiness import Readiness
+    from spendra.roles.relaying import Relay
     from spendra.roles.sweeping import Sweeper
 
-    readiness = Readiness(settings.DATABASE_URL)
+    readiness, relay = Readiness(settings.DATABASE_URL), Relay(CONSUMERS)
+
+    async def reasons() -> list[str]:
+        return await readiness.reasons() + relay.reasons()
+
     return Server(
-        [readiness, Sweeper(_sweep)],
-        sites=[Site(listener, endpoints.probes_and_metrics(readiness.reasons, settings.METRICS_BEARER_TOKEN))],
+        [readiness, Sweeper(_sweep), relay],
+        sites=[Site(listener, endpoints.probes_and_metrics(reasons, settings.METRICS_BEARER_TOKEN))],
         limits=Limits(max_body_bytes=0, body_seconds=5),
         early_answer=endpoints.early_answer,
         drain_seconds=DRAIN_SECONDS,
