@@ -96,7 +96,7 @@ def settle(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
     payload = orjson.dumps([{**ending, "entry_id": str(uuid7())} for ending in endings]).decode()
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '1500ms'")
-        cursor.execute("SELECT budgets_settle_v1(%s::jsonb)::text", [payload])
+        cursor.execute("SELECT budgets_settle_v2(%s::jsonb)::text", [payload])
         return cast("list[Outcome]", orjson.loads(cursor.fetchone()[0]))
 
 

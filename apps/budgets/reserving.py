@@ -1,4 +1,4 @@
-"""Reserve: a batch of requests in, a verdict for each out. The deciding itself is SQL: sql/reserve_v1.sql."""
+"""Reserve: a batch of requests in, a verdict for each out. The deciding itself is SQL: sql/reserve_v2.sql."""
 
 import logging
 from collections import Counter, defaultdict
@@ -56,7 +56,7 @@ async def _call(connection: HotConnection, requests: list[ReservationRequest]) -
         positions = [wanted.setdefault(period, len(wanted) + 1) for period in request["period_ids"]]
         items.append({**request, "positions": positions})
     reply = await connection.call(
-        "SELECT budgets_reserve_v1(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
+        "SELECT budgets_reserve_v2(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
     )
     return cast("dict[str, Any]", orjson.loads(str(reply)))
 
@@ -119,7 +119,7 @@ async def open_periods(connection: HotConnection, keys: Sequence[PeriodKey]) -> 
     """The periods of `keys`, opened where nobody has yet. A call of its own, before reserve. Raises psycopg.Error."""
     ordered = sorted(range(len(keys)), key=lambda i: (keys[i].budget_id, keys[i].unit_id or "", keys[i].label))
     reply = await connection.ask(
-        "SELECT budgets_open_periods_v1(%s::jsonb)::text", (orjson.dumps([keys[i] for i in ordered]).decode(),)
+        "SELECT budgets_open_periods_v2(%s::jsonb)::text", (orjson.dumps([keys[i] for i in ordered]).decode(),)
     )
     found = orjson.loads(str(reply))
     return [period for _, period in sorted(zip(ordered, found, strict=True), key=lambda pair: pair[0])]

@@ -92,12 +92,12 @@ def period_key(budget: Budget, *, at: datetime, each: Unit | None = None) -> Per
 def open_periods(keys: list[PeriodKey]) -> list[OpenPeriod]:
     """In the order asked. A transaction of its own: whoever opens holds no other lock."""
     asked = orjson.dumps([asdict(key) for key in keys]).decode()
-    return cast("list[OpenPeriod]", again(partial(_value, "SELECT budgets_open_periods_v1(%s::jsonb)::text", asked)))
+    return cast("list[OpenPeriod]", again(partial(_value, "SELECT budgets_open_periods_v2(%s::jsonb)::text", asked)))
 
 
 def seed(period_id: int) -> bool:
     """Fills one period; false where somebody else has. Locks open reservations of its scope, then the period."""
-    return bool(again(partial(_value, "SELECT budgets_seed_v1(%s)::text", period_id)))
+    return bool(again(partial(_value, "SELECT budgets_seed_v2(%s)::text", period_id)))
 
 
 def _seed_or_log(period_id: int) -> bool:

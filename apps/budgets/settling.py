@@ -31,7 +31,7 @@ async def settle(connection: HotConnection, endings: Sequence[Ending]) -> list[O
 
 async def _settle(connection: HotConnection, endings: list[Ending], tries: int) -> list[Outcome]:
     try:
-        reply = await connection.call("SELECT budgets_settle_v1(%s::jsonb)::text", (orjson.dumps(endings).decode(),))
+        reply = await connection.call("SELECT budgets_settle_v2(%s::jsonb)::text", (orjson.dumps(endings).decode(),))
     except psycopg.Error as error:
         if is_bad_data(error):
             return await _halve(connection, endings, str(error))

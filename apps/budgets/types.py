@@ -1,13 +1,13 @@
 """What the gateway and the SQL functions of this room hand each other."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 # Ids are strings here: they come from JSON, go into JSON and are never computed with.
 
 
 class ReservationRequest(TypedDict):
-    """What is asked of `budgets_reserve_v1`; goes with every ending too, for a database that lost the reservation."""
+    """What is asked of `budgets_reserve_v2`; goes with every ending too, for a database that lost the reservation."""
 
     id: str
     organization_id: str
@@ -27,12 +27,15 @@ class ReservationRequest(TypedDict):
     model: str
     price_version_id: str | None
     scope_ids: list[str]
+    approval_id: NotRequired[str]  # by which it passes a review, once
 
 
 class Verdict(TypedDict, total=False):
-    """`stale` carries the current tokens; `exceeded` and `in_flight` the period that refused, with its numbers."""
+    """`stale` carries the current tokens; `exceeded`, `rate_limited` and `in_flight` the period that refused, with its
+    numbers. `rate_limited`: a rate is full until `resets_at`. `approval_used`: another request passed by that approval.
+    """
 
-    verdict: Literal["granted", "ended", "stale", "exceeded", "in_flight"]
+    verdict: Literal["granted", "ended", "stale", "exceeded", "rate_limited", "in_flight", "approval_used"]
     organization_token: str | None
     global_token: str | None
     period_id: int
@@ -45,7 +48,7 @@ class Verdict(TypedDict, total=False):
 
 
 class Ending(TypedDict):
-    """How a reservation ended: one element of what `budgets_settle_v1` takes."""
+    """How a reservation ended: one element of what `budgets_settle_v2` takes."""
 
     id: str
     kind: Literal["settle", "void", "expire"]
@@ -85,4 +88,25 @@ class OpenPeriod(TypedDict):
     id: int | None  # None: there is no such budget any more
     starts_at: str
     ends_at: str
+    is_seeding: bool
+
+
+class PeriodState(TypedDict):
+    """What `budgets_state_v1` says of a period, as it is at that moment. Amounts are in the budget's measure."""
+
+    id: int
+    budget_id: str
+    unit_id: str | None
+    measure: str
+    period_kind: str
+    hardness: str
+    label: str
+    starts_at: str
+    ends_at: str
+    cap: int  # in force: an override's where there is one
+    base: int
+    override_ends_at: str | None
+    settled: int
+    reserved: int
+    remaining: int  # negative where more than the cap is spent
     is_seeding: bool

@@ -1,7 +1,7 @@
 import zoneinfo
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from spendra.kernel.ids import uuid7
@@ -20,6 +20,10 @@ class Organization(models.Model):
     week_starts_on = models.PositiveSmallIntegerField(
         default=0, validators=[MaxValueValidator(6)], help_text="0 is Monday, 6 is Sunday."
     )
+    fiscal_year_starts_month = models.PositiveSmallIntegerField(
+        default=1, db_default=1, validators=[MinValueValidator(1), MaxValueValidator(12)],
+        help_text="In which budgets a year begin: 1 is January.",
+    )  # fmt: skip
     default_output_tokens = models.PositiveIntegerField(
         null=True, blank=True, help_text="Used where a request sets no output limit and its key has no default."
     )

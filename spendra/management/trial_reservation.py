@@ -67,7 +67,7 @@ def _open_period(budget: Budget) -> int:
         lock_rank=lock_rank(None),
         wanted_at=now.isoformat(),
     )
-    [opened] = _call("SELECT budgets_open_periods_v1(%s::jsonb)", json.dumps([asdict(key)]))
+    [opened] = _call("SELECT budgets_open_periods_v2(%s::jsonb)", json.dumps([asdict(key)]))
     return int(opened["id"])
 
 
@@ -98,7 +98,7 @@ def _request(organization: Organization, token: str, *, amount: int) -> dict[str
 
 
 def _reserve(period_id: int, requests: list[dict[str, Any]]) -> list[str]:
-    reply = _call("SELECT budgets_reserve_v1(%s::bigint[], %s::jsonb)", [period_id], json.dumps(requests))
+    reply = _call("SELECT budgets_reserve_v2(%s::bigint[], %s::jsonb)", [period_id], json.dumps(requests))
     return [verdict["verdict"] for verdict in reply["verdicts"]]
 
 
@@ -113,7 +113,7 @@ def _settle(request: dict[str, Any], period_id: int) -> list[str]:
         "usage": {"request": 1},
         "reservation": {**request, "period_ids": [period_id]},
     }
-    return [outcome["outcome"] for outcome in _call("SELECT budgets_settle_v1(%s::jsonb)", json.dumps([ending]))]
+    return [outcome["outcome"] for outcome in _call("SELECT budgets_settle_v2(%s::jsonb)", json.dumps([ending]))]
 
 
 def _counters(period_id: int) -> tuple[int, int]:

@@ -72,7 +72,7 @@ def set_clock(connection: psycopg.Connection[Any], at: datetime) -> None:
 
 
 def open_periods(connection: psycopg.Connection[Any], keys: Sequence[PeriodKey]) -> list[dict[str, Any]]:
-    return call(connection, "SELECT budgets_open_periods_v1(%s::jsonb)", [asdict(key) for key in keys])
+    return call(connection, "SELECT budgets_open_periods_v2(%s::jsonb)", [asdict(key) for key in keys])
 
 
 def open_period(connection: psycopg.Connection[Any], budget: Budget, unit: Unit | None = None) -> int:
@@ -120,7 +120,7 @@ def reserve(connection: psycopg.Connection[Any], *requests: dict[str, Any]) -> l
         for request in requests
     ]
     row = connection.execute(
-        "SELECT budgets_reserve_v1(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
+        "SELECT budgets_reserve_v2(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
     ).fetchone()
     assert row is not None
     return orjson.loads(row[0])["verdicts"]
@@ -148,7 +148,7 @@ def an_ending(request: dict[str, Any], kind: str = "settle", cost: int = 60, **f
 
 
 def end(connection: psycopg.Connection[Any], *endings: dict[str, Any]) -> list[dict[str, Any]]:
-    return call(connection, "SELECT budgets_settle_v1(%s::jsonb)", list(endings))
+    return call(connection, "SELECT budgets_settle_v2(%s::jsonb)", list(endings))
 
 
 def outcome(connection: psycopg.Connection[Any], ending: dict[str, Any]) -> str:
