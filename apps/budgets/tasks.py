@@ -9,3 +9,7 @@ def ensure_partitions() -> int:
 
 def open_periods_ahead() -> int:
     return seeding.open_ahead()
+
+
+def prune_changes() -> int:
+    return maintenance.prune_changes()
