@@ -1,6 +1,7 @@
 """Rules in, one decision out: pure. Denial goes before review, review before passing; undecidable means denied."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -51,6 +52,18 @@ def window_of(rules: Iterable[PolicyRule], at: datetime) -> RulesWindow:
     )
 
 
+def applicable(rules: Iterable[PolicyRule], request: RequestView) -> tuple[PolicyRule, ...]:
+    """Those that can have anything against a request like this one, whatever its tools and amounts: all that need be
+    evaluated for the other requests of its key to its model."""
+    unknown = replace(request, tools=None)
+    return tuple(
+        rule
+        for rule in rules
+        if not isinstance(rule.content, Alert)
+        and (rule.selector is None or rule.selector.matches(unknown) is not False)
+    )
+
+
 def decide(rules: Iterable[PolicyRule], request: RequestView, at: datetime) -> Decision:
     """The decision at an instant, whatever the scopes and dates of the rules."""
     scopes = {None, *request.scope_ids}
@@ -58,7 +71,7 @@ def decide(rules: Iterable[PolicyRule], request: RequestView, at: datetime) -> D
 
 
 def evaluate(rules: tuple[PolicyRule, ...], request: RequestView) -> Decision:
-    """`decide` for rules known to be in scope (`in_scope`) and in force (`window_of`): what a request costs."""
+    """`decide` for rules known to be in scope (`in_scope`), in force (`window_of`) and `applicable`."""
     denied: list[Fired] = []
     for_review: list[Fired] = []
     shadow: list[Fired] = []

@@ -67,7 +67,7 @@ class Decision:
     effect: Effect
     fired: tuple[Fired, ...]
     shadow: tuple[Fired, ...]
-    considered: tuple[PolicyRule, ...]  # in scope and in force
+    considered: tuple[PolicyRule, ...]  # those that were asked: in scope and in force
 
 
 Outcome: TypeAlias = Literal[
@@ -115,3 +115,12 @@ class ApprovalRule:
     model: str
     max_nanos: int
     valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is odd about a version: refused where it would enter force like that, else told to whoever changed it."""
+
+    code: str
+    is_refused: bool
+    message: str

@@ -1,0 +1,45 @@
+from uuid import UUID
+
+from apps.orgs.models import Organization
+from apps.policies.models import Policy, PolicyVersion, Review, VersionState
+from spendra.kernel.errors import NotFound
+
+
+def find_policy(organization: Organization, name: str) -> Policy:
+    policy = Policy.objects.filter(organization=organization, name=name).first() if name.isprintable() else None
+    if policy is None:
+        raise NotFound(f"There is no policy {name!r} in {organization}.")
+    return policy
+
+
+def find_version(policy: Policy, *, number: int | None = None) -> PolicyVersion:
+    """The version of that number, or the newest that is not retired. NotFound where there is none."""
+    versions = policy.versions.select_related("policy__unit").order_by("-number")
+    wanted = versions.exclude(state=VersionState.RETIRED) if number is None else versions.filter(number=number)
+    found = wanted.first()
+    if found is None:
+        which = "that is not retired" if number is None else str(number)
+        raise NotFound(f"The policy {policy.name!r} has no version {which}.")
+    return found
+
+
+def versions_of(organization: Organization) -> list[PolicyVersion]:
+    """What is not retired, by name and then newest first."""
+    versions = PolicyVersion.objects.filter(organization=organization).exclude(state=VersionState.RETIRED)
+    return list(versions.select_related("policy__unit").order_by("policy__name", "-number"))
+
+
+def find_review(organization: Organization, review_id: str) -> Review:
+    try:
+        review = Review.objects.filter(organization_id=organization.id, id=UUID(review_id)).first()
+    except ValueError:
+        review = None
+    if review is None:
+        raise NotFound(f"There is no review {review_id!r} in {organization}.")
+    return review
+
+
+def reviews_of(organization: Organization, *, state: str | None = None) -> list[Review]:
+    """Newest first."""
+    reviews = Review.objects.filter(organization_id=organization.id).select_related("approval")
+    return list(reviews if state is None else reviews.filter(state=state))
