@@ -98,6 +98,10 @@ class Booking:
                     if not future.done():
                         future.set_result(None)
 
+    async def look_after_lines(self) -> None:
+        """Sends the last minute's endings again where an idle line to Postgres had to be made anew."""
+        await asyncio.gather(*(lane.look_after_line() for lane in self._settling))
+
     def backlog_seconds(self) -> float:
         """The age of the oldest ending that Postgres has not taken yet, those of stuck organizations excepted."""
         return max(lane.oldest_seconds() for lane in self._settling)

@@ -84,6 +84,7 @@ class GatewayProcess:
             await asyncio.sleep(BEAT_SECONDS)
             try:
                 await self._beat()
+                await self._booking.look_after_lines()
             except Exception:
                 # Without a heartbeat the sweeper would take this process for dead.
                 log.exception("heartbeat failed")

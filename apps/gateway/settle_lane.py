@@ -143,15 +143,32 @@ class SettleLane:
         """Packed: a minute of a busy gateway is a hundred thousand endings, much of each the same as of the next."""
         if taken:
             self._sent.append((now, zlib.compress(orjson.dumps(taken), level=1)))
+        self._send_again_after_reconnect()
+        # Only now: of a line that was down for longer it is the minute before that may be lost.
         while self._sent and self._sent[0][0] < now - KEEP_SENT_SECONDS:
             self._sent.popleft()
-        if self._connection.generation != self._generation:
-            if self._generation:
-                again, self._sent = self._sent, deque()
-                for _, packed in again:
-                    for ending in orjson.loads(zlib.decompress(packed)):
-                        self.add(ending)
-            self._generation = self._connection.generation
+
+    def _send_again_after_reconnect(self) -> None:
+        if self._connection.generation == self._generation:
+            return
+        if self._generation:
+            again, self._sent = self._sent, deque()
+            for _, packed in again:
+                for ending in orjson.loads(zlib.decompress(packed)):
+                    self.add(ending)
+        self._generation = self._connection.generation
+
+    async def look_after_line(self) -> None:
+        """For a lane that has nothing to send, which would not notice that its server came back without the last
+        commits."""
+        if self._owed or not self._sent:
+            return
+        try:
+            await self._connection.ask("SELECT 1", ())
+        except psycopg.Error as error:
+            log.warning("the line for settles is down: %s", error)
+        else:
+            self._keep([], time.monotonic())
 
     async def close(self, seconds: float) -> int:
         """Sends what is owed for at most that long; returns how many endings are given up."""
@@ -161,5 +178,6 @@ class SettleLane:
                 await asyncio.wait_for(self._is_empty.wait(), seconds)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        self._sent.clear()
         await self._connection.close()
         return len(self)
