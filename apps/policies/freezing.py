@@ -45,9 +45,14 @@ def find_target(
     return Target(FreezeTargetKind.ORGANIZATION, str(organization.id), f"organization {organization}")
 
 
+def target_of(freeze: Freeze) -> Target:
+    """Of a freeze that is there, also where what it stops is gone."""
+    return Target(FreezeTargetKind(freeze.target_kind), freeze.target_id, str(freeze))
+
+
 @transaction.atomic
 def freeze(*, organization: Organization, target: Target, reason: str, acting: str) -> Freeze:
-    """Once this has returned, no request of the target is reserved, on any gateway; what is running is settled as usual.
+    """Once this has returned, no gateway reserves for the target any more; what is running is settled as usual.
 
     Idempotent: a target that is frozen stays so, for the reason it has. Invalid without a reason that can be shown.
     """
@@ -82,7 +87,7 @@ def thaw(*, organization: Organization, target: Target, reason: str, acting: str
 
 
 def _clean_reason(reason: str) -> str:
-    """Callers of frozen keys read it."""
+    """Callers read it."""
     reason = reason.strip()
     if not 1 <= len(reason) <= _LONGEST_REASON or not reason.isprintable():
         raise Invalid(f"Say why, in one line of 1 to {_LONGEST_REASON} characters.", param="reason")

@@ -80,6 +80,8 @@ def _enter(
     now: datetime,
     acting: str,
 ) -> Changed:
+    if any(date is not None and date.tzinfo is None for date in dates):
+        raise Invalid("The dates of a policy need a time zone.", param="effective_from")
     before, version.state = version.state, state
     version.effective_from, version.effective_until = dates
     findings = checking.check(version, now=now)

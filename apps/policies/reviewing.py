@@ -26,6 +26,8 @@ def approve(
     current = _lock_pending(review, organization)
     if not 1 <= max_nanos <= MAX_AMOUNT_NANOS:
         raise Invalid(f"The amount must be above 0 and at most {format_usd(MAX_AMOUNT_NANOS)} USD.", param="max_nanos")
+    if valid_until.tzinfo is None:
+        raise Invalid("The time until which it is approved needs a time zone.", param="valid_until")
     if valid_until <= now:
         raise Invalid("The approval would have ended already.", param="valid_until")
     if find_key(current.key_id, organization=organization).revoked_at is not None:

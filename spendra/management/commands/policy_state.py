@@ -1,0 +1,40 @@
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from apps.orgs.queries import organization_by_slug
+from apps.policies import lifecycle
+from apps.policies.models import VersionState
+from apps.policies.queries import find_policy, find_version
+from apps.policies.telling import told_version
+from spendra.kernel.errors import Invalid
+from spendra.management.commands import policy_set
+
+ACTING = "command:policy_state"
+
+
+class Command(policy_set.Command):
+    help = "Takes a version of a policy from draft to shadow, to active, or retires it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        states = [VersionState.SHADOW.value, VersionState.ACTIVE.value, VersionState.RETIRED.value]
+        parser.add_argument("--organization", required=True, metavar="SLUG")
+        parser.add_argument("--name", required=True)
+        parser.add_argument("--number", type=int, metavar="N", help="The newest that is not retired where left out.")
+        parser.add_argument("--state", choices=states, required=True)
+        parser.add_argument("--reason", default="", help="Of a retirement: kept in the audit record.")
+        policy_set.add_dates(parser)
+
+    def perform(self, **options: Any) -> dict[str, object]:
+        organization = organization_by_slug(options["organization"])
+        policy = find_policy(organization, options["name"])
+        version = find_version(policy, number=options["number"])
+        seen: dict[str, Any] = {"organization": organization, "revision": policy.revision, "acting": ACTING}
+        dates = {name: options[name] for name in ("effective_from", "effective_until")}
+        if options["state"] == VersionState.RETIRED:
+            if any(dates.values()):
+                raise Invalid("A version is retired at once: it takes no dates.")
+            return told_version(lifecycle.retire(version, reason=options["reason"], **seen))
+        enter = lifecycle.to_shadow if options["state"] == VersionState.SHADOW else lifecycle.activate
+        changed = enter(version, **seen, **dates)
+        return told_version(changed.version, changed.findings)
