@@ -5,23 +5,13 @@ Reads only, beside any traffic: each statement has one snapshot, in which a reco
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
-
-from django.db import connection
 
 from apps.audit import signing
 from apps.audit.models import AuditCheckpoint
+from spendra.kernel.proofs import Difference, differences, rows
 
 _CHUNK_SIZE = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    check: str
-    object_id: str
-    found: str
-    expected: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +28,7 @@ class Head:
 def heads(chain_ids: Collection[UUID] | None = None) -> list[Head]:
     """Of these chains, or of all that there are; without reading more than one link of each."""
     wanted = None if chain_ids is None else list(chain_ids)
-    return [Head(*row) for row in _rows(_HEADS, {"wanted": wanted})]
+    return [Head(*row) for row in rows(_HEADS, {"wanted": wanted})]
 
 
 def verify(chain_ids: Collection[UUID] | None = None) -> Iterator[Difference]:
@@ -54,8 +44,8 @@ def verify_links(chain_id: UUID, *, after: int = 0) -> Iterator[Difference]:
     while True:
         until = after + _CHUNK_SIZE
         parameters = {"chain": chain_id, "after": after, "until": until}
-        yield from _differences(_LINKS, parameters)
-        [(is_last,)] = _rows(_IS_LAST, parameters)
+        yield from differences(_LINKS, parameters)
+        [(is_last,)] = rows(_IS_LAST, parameters)
         if is_last:
             return
         after = until
@@ -65,10 +55,10 @@ def _verify_records(chain_ids: Collection[UUID] | None) -> Iterator[Difference]:
     wanted = None if chain_ids is None else list(chain_ids)
     first = UUID(int=0)
     while True:
-        [(last,)] = _rows(_CHUNK, {"first": first, "size": _CHUNK_SIZE})
+        [(last,)] = rows(_CHUNK, {"first": first, "size": _CHUNK_SIZE})
         if last is None:
             return
-        yield from _differences(_RECORDS, {"first": first, "last": last, "wanted": wanted})
+        yield from differences(_RECORDS, {"first": first, "last": last, "wanted": wanted})
         first = last
 
 
@@ -80,19 +70,7 @@ def _verify_checkpoints(chain_id: UUID) -> Iterator[Difference]:
             yield Difference("checkpoint_signature", str(newest.id), "another", "one by our key over what it says")
     if newest is not None and newest.signing_key != signing.key_name():
         yield Difference("checkpoint_key", str(newest.id), newest.signing_key, f"{signing.key_name()} for the newest")
-    yield from _differences(_CHECKPOINTS, {"chain": chain_id})
-
-
-def _differences(statement: str, parameters: dict[str, Any]) -> Iterator[Difference]:
-    for check, object_id, found, expected in _rows(statement, parameters):
-        yield Difference(check, str(object_id), str(found), str(expected))
-
-
-def _rows(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
+    yield from differences(_CHECKPOINTS, {"chain": chain_id})
 
 
 # The chains are found by leaps through the index. A chain that is gone as a whole may still have checkpoints.

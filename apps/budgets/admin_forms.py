@@ -9,7 +9,7 @@ from apps.budgets import capping, ending
 from apps.budgets.models import Budget, Hardness, Measure, PeriodKind, Reservation, ReservationState
 from apps.orgs.models import Organization, UnitKind
 from apps.orgs.queries import find_unit
-from spendra.kernel.governed_admin import ActForm, Done
+from spendra.kernel.governed_admin import ActForm, Done, OfUnarchived, Reason
 from spendra.kernel.money import format_usd, parse_usd
 
 
@@ -40,9 +40,7 @@ class _Amount(ActForm):
         widget=AdminTextInputWidget,
         help_text="USD such as 12.50, or a whole number of requests or tokens.",
     )
-    reason = forms.CharField(
-        max_length=500, required=False, widget=AdminTextInputWidget, help_text="Kept in the audit record."
-    )
+    reason = Reason()
 
 
 class SetCap(_Amount):
@@ -98,13 +96,9 @@ class SetCap(_Amount):
         return Done(f"The cap is {shown_amount(budget.amount, budget.measure)}.", budget)
 
 
-class ChangeCap(_Amount):
+class ChangeCap(OfUnarchived, _Amount):
     title = "Change cap"
     note = "Binds the next request on every gateway."
-
-    @classmethod
-    def is_offered(cls, subject: Budget) -> bool:
-        return subject.archived_at is None
 
     @classmethod
     def initial_of(cls, subject: Budget) -> dict[str, Any]:
@@ -122,16 +116,10 @@ class ChangeCap(_Amount):
         return Done(f"The cap is {shown_amount(budget.amount, budget.measure)}.", budget)
 
 
-class ArchiveCap(ActForm):
+class ArchiveCap(OfUnarchived):
     title = "Archive budget"
     note = "The next request is no longer held to it. A budget that is archived never comes back."
-    reason = forms.CharField(
-        max_length=500, required=False, widget=AdminTextInputWidget, help_text="Kept in the audit record."
-    )
-
-    @classmethod
-    def is_offered(cls, subject: Budget) -> bool:
-        return subject.archived_at is None
+    reason = Reason()
 
     def carry_out(self, *, acting: str) -> Done:
         budget = capping.archive_cap(
@@ -143,7 +131,7 @@ class ArchiveCap(ActForm):
 class EndReservation(ActForm):
     title = "End reservation"
     note = "Books its amount as estimated, at once. A settle that comes later corrects it."
-    reason = forms.CharField(max_length=500, widget=AdminTextInputWidget, help_text="Kept in the audit record.")
+    reason = Reason(required=True)
 
     @classmethod
     def is_offered(cls, subject: Reservation) -> bool:

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib.admin.widgets import AdminTextInputWidget
 
 from apps.identity import people
-from spendra.kernel.governed_admin import ActForm, Done
+from spendra.kernel.governed_admin import ActForm, Done, Reason
 
 
 class _NewPassword(ActForm):
@@ -45,9 +45,7 @@ class CreatePerson(_Rights, _NewPassword):
 class ChangePerson(_Rights):
     title = "Change person"
     is_active = forms.BooleanField(required=False, label="May sign in at all")
-    reason = forms.CharField(
-        max_length=500, required=False, widget=AdminTextInputWidget, help_text="Kept in the audit record."
-    )
+    reason = Reason()
 
     @classmethod
     def initial_of(cls, subject: Any) -> dict[str, Any]:

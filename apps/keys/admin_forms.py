@@ -4,19 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
+from django.contrib.admin.widgets import AdminTextInputWidget
 
 from apps.keys import granting, issuing, revoking
 from apps.keys.models import EnvironmentLabel
 from apps.keys.queries import grants_of
 from apps.orgs.models import ACTOR_KINDS, Organization, UnitKind
 from apps.orgs.queries import find_unit
-from spendra.kernel.governed_admin import ActForm, Done
+from spendra.kernel.governed_admin import ActForm, Done, Lines, Reason
 from spendra.kernel.money import parse_usd
-
-
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 class IssueKey(ActForm):
@@ -28,9 +24,8 @@ class IssueKey(ActForm):
         widget=AdminTextInputWidget,
         help_text="The employee, agent, subagent or automation that spends: a name, kind:name, or an id.",
     )
-    grants = forms.CharField(
+    grants = Lines(
         required=False,
-        widget=AdminTextareaWidget(attrs={"rows": 4}),
         help_text="One a line: provider/model, such as openai/gpt-4.1-mini or anthropic/*. None: it reaches nothing.",
     )
     environment_label = forms.ChoiceField(choices=EnvironmentLabel.choices, initial=EnvironmentLabel.DEVELOPMENT)
@@ -66,7 +61,7 @@ class IssueKey(ActForm):
         issued = issuing.issue(
             organization=organization,
             actor=find_unit(organization, data["actor"], kinds=sorted(ACTOR_KINDS)),
-            grants=_lines(data["grants"]),
+            grants=data["grants"],
             environment_label=data["environment_label"],
             expires_in=None if days is None else timedelta(days=days),
             project=find_unit(organization, data["project"], kinds=[UnitKind.PROJECT]) if data["project"] else None,
@@ -78,9 +73,7 @@ class IssueKey(ActForm):
 
 
 class _UnrevokedKey(ActForm):
-    reason = forms.CharField(
-        max_length=500, required=False, widget=AdminTextInputWidget, help_text="Kept in the audit record."
-    )
+    reason = Reason()
 
     @classmethod
     def is_offered(cls, subject: Any) -> bool:
@@ -103,9 +96,8 @@ class RevokeKey(_UnrevokedKey):
 
 class GrantModels(_UnrevokedKey):
     title = "Grant models"
-    patterns = forms.CharField(
+    patterns = Lines(
         label="Grants",
-        widget=AdminTextareaWidget(attrs={"rows": 4}),
         help_text="To be added, one a line: provider/model, such as openai/gpt-4.1-mini or anthropic/*.",
     )
     field_order = ("patterns",)
@@ -114,7 +106,7 @@ class GrantModels(_UnrevokedKey):
         granted = granting.grant(
             self.subject.key_id,
             organization=self.subject.organization,
-            patterns=_lines(self.cleaned_data["patterns"]),
+            patterns=self.cleaned_data["patterns"],
             reason=self.cleaned_data["reason"],
             acting=acting,
         )

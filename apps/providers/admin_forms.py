@@ -7,10 +7,10 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 
 from apps.orgs.models import Organization
 from apps.providers import accounts
-from spendra.kernel.governed_admin import ActForm, Done
+from spendra.kernel.governed_admin import Done, OfUnarchived, Reason
 
 
-class _AccountFields(ActForm):
+class _AccountFields(OfUnarchived):
     base_url = forms.CharField(
         label="Base URL",
         max_length=500,
@@ -23,10 +23,6 @@ class _AccountFields(ActForm):
         widget=AdminTextInputWidget,
         help_text="Where the secret is kept, never the secret itself: env:NAME or file:/absolute/path.",
     )
-
-    @classmethod
-    def is_offered(cls, subject: Any) -> bool:
-        return subject.archived_at is None
 
 
 class CreateAccount(_AccountFields):
@@ -59,14 +55,10 @@ class ChangeAccount(_AccountFields):
         return Done(f"The account at {account.provider} is changed.", account)
 
 
-class ArchiveAccount(ActForm):
+class ArchiveAccount(OfUnarchived):
     title = "Archive provider account"
     note = "The organization reaches this provider no more, from the next request on."
-    reason = forms.CharField(max_length=500, widget=AdminTextInputWidget, help_text="Kept in the audit record.")
-
-    @classmethod
-    def is_offered(cls, subject: Any) -> bool:
-        return subject.archived_at is None
+    reason = Reason(required=True)
 
     def carry_out(self, *, acting: str) -> Done:
         account = accounts.archive_account(

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -55,6 +56,29 @@ class ActForm(forms.Form):
     def carry_out(self, *, acting: str) -> Done:
         """Calls the use case with `cleaned_data`; a SpendraError is shown at the form."""
         raise NotImplementedError
+
+
+class OfUnarchived(ActForm):
+    @classmethod
+    def is_offered(cls, subject: Any) -> bool:
+        return subject.archived_at is None
+
+
+class Reason(forms.CharField):
+    def __init__(self, *, required: bool = False) -> None:
+        super().__init__(
+            max_length=500, required=required, widget=AdminTextInputWidget, help_text="Kept in the audit record."
+        )
+
+
+class Lines(forms.CharField):
+    """Several values, one a line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=AdminTextareaWidget(attrs={"rows": 4}), **options)
+
+    def clean(self, value: Any) -> list[str]:
+        return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
 
 
 class ReadOnlyAdmin(_ModelAdmin):

@@ -10,6 +10,7 @@ from apps.audit.verifying import Head, heads, verify
 from apps.orgs.models import Organization
 from apps.orgs.queries import organization_by_slug
 from spendra.kernel.commands import JsonCommand
+from spendra.kernel.proofs import Difference
 
 
 class Command(JsonCommand):
@@ -27,10 +28,7 @@ class Command(JsonCommand):
         return {"is_whole": not differences, "chains": chains, "differences": differences}
 
     def describe(self, result: Any) -> str:
-        lines = [
-            f"{row['check']}  {row['object_id']}  is {row['found']}, should be {row['expected']}"
-            for row in result["differences"]
-        ]
+        lines = [str(Difference(**row)) for row in result["differences"]]
         records = sum(chain["records"] for chain in result["chains"])
         vouched = sum(chain["records_under_checkpoint"] for chain in result["chains"])
         whole = f"The audit chain is whole: {records} records, {vouched} of them under a signed checkpoint."
