@@ -11,8 +11,8 @@ from django_q.models import Failure, OrmQ, Schedule, Success, Task
 from apps.audit.admin import AuditRecordAdmin
 from apps.audit.models import AuditRecord
 from apps.orgs.admin_columns import OrganizationColumn, OrganizationFilter
-from apps.outbox.admin import OutboxMessageAdmin
-from apps.outbox.models import OutboxMessage
+from apps.outbox.admin import DeliveryAdmin, OutboxMessageAdmin, StateFilter
+from apps.outbox.models import Delivery, OutboxMessage
 from spendra.kernel.governed_admin import ReadOnlyAdmin
 
 admin.site.unregister((Group, Schedule, Success, Failure, OrmQ))
@@ -26,6 +26,11 @@ class NamedAuditRecordAdmin(OrganizationColumn, AuditRecordAdmin):
 @admin.register(OutboxMessage)
 class NamedOutboxMessageAdmin(OrganizationColumn, OutboxMessageAdmin):
     list_filter = (OrganizationFilter,)
+
+
+@admin.register(Delivery)
+class NamedDeliveryAdmin(OrganizationColumn, DeliveryAdmin):
+    list_filter = (StateFilter, OrganizationFilter)
 
 
 @admin.register(Schedule)
