@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 BEGINNING_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 THURSDAY = 3
 
@@ -29,6 +31,7 @@ def window(
     at: datetime,
     zone: ZoneInfo,
     week_starts_on: int = 0,
+    fiscal_year_starts_month: int = 1,
     fixed_starts_at: datetime | None = None,
     fixed_ends_at: datetime | None = None,
 ) -> PeriodWindow:
@@ -42,7 +45,12 @@ def window(
         if fixed_starts_at is None or fixed_ends_at is None:
             raise ValueError("a fixed period needs both its bounds")
         return PeriodWindow("F", fixed_starts_at.astimezone(UTC), fixed_ends_at.astimezone(UTC))
-    label, first, after = _span(period_kind, _day_of(at, zone), week_starts_on)
+    if period_kind == "minute":
+        start = at.astimezone(UTC).replace(second=0, microsecond=0)
+        return PeriodWindow(f"I{start:%Y-%m-%dT%H:%M}Z", start, start + MINUTE)
+    if period_kind == "hour":
+        return _hour(at, zone)
+    label, first, after = _span(period_kind, _day_of(at, zone), week_starts_on, fiscal_year_starts_month)
     return PeriodWindow(label, first_instant(first, zone), first_instant(after, zone))
 
 
@@ -69,7 +77,16 @@ def _day_of(at: datetime, zone: ZoneInfo) -> date:
     return day
 
 
-def _span(period_kind: str, day: date, week_starts_on: int) -> tuple[str, date, date]:
+def _hour(at: datetime, zone: ZoneInfo) -> PeriodWindow:
+    """Counted from the beginning of the local day, and named by the time on the clock with its distance from UTC: where
+    clocks go back an hour comes twice. Where they shift by half an hour (Lord Howe), that day goes on at half past."""
+    day = _day_of(at, zone)
+    begins, ends = first_instant(day, zone), first_instant(day + DAY, zone)
+    start = begins + (at - begins) // HOUR * HOUR
+    return PeriodWindow(f"H{start.astimezone(zone).isoformat(timespec='minutes')}", start, min(start + HOUR, ends))
+
+
+def _span(period_kind: str, day: date, week_starts_on: int, fiscal_year_starts_month: int) -> tuple[str, date, date]:
     """Label, first date and the date after the last."""
     if period_kind == "day":
         return f"D{day}", day, day + DAY
@@ -82,5 +99,8 @@ def _span(period_kind: str, day: date, week_starts_on: int) -> tuple[str, date, 
         first = day.replace(day=1)
         return f"M{day:%Y-%m}", first, (first + 31 * DAY).replace(day=1)
     if period_kind == "year":
-        return f"Y{day.year}", date(day.year, 1, 1), date(day.year + 1, 1, 1)
+        month = fiscal_year_starts_month
+        year = day.year if day.month >= month else day.year - 1
+        label = f"Y{year}" if month == 1 else f"Y{year}-{month:02d}"
+        return label, date(year, month, 1), date(year + 1, month, 1)
     raise ValueError(f"{period_kind!r} is not a kind of period")

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import orjson
 from django.db import DatabaseError, connection, transaction
 
-from apps.budgets.models import Budget, Period
+from apps.budgets.models import Budget, Period, PeriodKind
 from apps.budgets.periods import lock_rank, window
 from apps.budgets.retrying import again
 from apps.budgets.types import OpenPeriod, PeriodKey
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 AHEAD = timedelta(hours=1)
 _BATCH = 500
+# A fixed range has no next one. Minutes and hours are opened by those who use them: a round trip, seldom two.
+_NOT_AHEAD = (PeriodKind.FIXED, PeriodKind.MINUTE, PeriodKind.HOUR)
 
 
 def open_current(budget_id: UUID) -> Period | None:
@@ -56,7 +58,7 @@ def open_ahead() -> int:
     now = database_now()
     ending = (
         Period.objects.filter(ends_at__gt=now, ends_at__lte=now + AHEAD, budget__archived_at=None)
-        .exclude(budget__period_kind="fixed")
+        .exclude(budget__period_kind__in=_NOT_AHEAD)
         .select_related("budget__organization", "budget__unit", "unit")
         .order_by("budget_id", "unit_id", "id")
     )
@@ -74,6 +76,7 @@ def period_key(budget: Budget, *, at: datetime, each: Unit | None = None) -> Per
         at=at,
         zone=ZoneInfo(organization.time_zone),
         week_starts_on=organization.week_starts_on,
+        fiscal_year_starts_month=organization.fiscal_year_starts_month,
         fixed_starts_at=budget.fixed_starts_at,
         fixed_ends_at=budget.fixed_ends_at,
     )

@@ -15,7 +15,8 @@ class OrganizationAdmin(GovernedAdmin):
     list_filter = (("suspended_at", admin.EmptyFieldListFilter), "requires_cap")
     search_fields = ("slug", "name", "id")
     fields = readonly_fields = (
-        "id", "slug", "name", "time_zone", "week_begins", "default_output_tokens", "requires_cap", "suspended_at",
+        "id", "slug", "name", "time_zone", "week_begins", "year_begins", "default_output_tokens",
+        "requires_cap", "suspended_at",
         "created_at",
     )  # fmt: skip
     audited_kind = "organization"
@@ -29,6 +30,10 @@ class OrganizationAdmin(GovernedAdmin):
     @admin.display(description="week begins on")
     def week_begins(self, organization: Organization) -> str:
         return admin_forms.WEEKDAYS[organization.week_starts_on]
+
+    @admin.display(description="fiscal year begins in")
+    def year_begins(self, organization: Organization) -> str:
+        return admin_forms.MONTHS[organization.fiscal_year_starts_month - 1]
 
 
 @admin.register(Unit)

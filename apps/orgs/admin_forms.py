@@ -10,6 +10,10 @@ from apps.orgs.models import Organization, Unit, UnitKind
 from apps.orgs.queries import find_unit
 from spendra.kernel.governed_admin import ActForm, Done
 
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -17,6 +21,9 @@ class _OrganizationFields(ActForm):
     name = forms.CharField(max_length=200, widget=AdminTextInputWidget)
     time_zone = forms.CharField(max_length=60, initial="UTC", help_text="In which days begin, such as Europe/Berlin.")
     week_starts_on = forms.TypedChoiceField(choices=list(enumerate(WEEKDAYS)), coerce=int, initial=0)
+    fiscal_year_starts_month = forms.TypedChoiceField(
+        choices=list(enumerate(MONTHS, start=1)), coerce=int, initial=1, help_text="In which budgets a year begin."
+    )
     default_output_tokens = forms.IntegerField(
         required=False,
         min_value=1,
@@ -38,7 +45,7 @@ class CreateOrganization(_OrganizationFields):
 
 class ChangeOrganization(_OrganizationFields):
     title = "Change organization"
-    note = "A new time zone or first day of the week acts from the next period on."
+    note = "A new time zone, first day of the week or month of the year acts from the next period on."
 
     @classmethod
     def initial_of(cls, subject: Any) -> dict[str, Any]:

@@ -16,7 +16,8 @@ _TRAIL = AuditTrail(
     kind="organization",
     organization_field="id",
     fields=(
-        "slug", "name", "time_zone", "week_starts_on", "default_output_tokens", "requires_cap", "suspended_at",
+        "slug", "name", "time_zone", "week_starts_on", "fiscal_year_starts_month", "default_output_tokens",
+        "requires_cap", "suspended_at",
     ),
 )  # fmt: skip
 
@@ -29,6 +30,7 @@ def create_organization(
     acting: str,
     time_zone: str = "UTC",
     week_starts_on: int = 0,
+    fiscal_year_starts_month: int = 1,
     default_output_tokens: int | None = None,
     requires_cap: bool = False,
     reason: str = "",
@@ -41,7 +43,8 @@ def create_organization(
     if not _SLUG.fullmatch(slug):
         raise Invalid(f"{slug!r} is no slug: use 1 to 60 of a-z, 0-9 and hyphens, such as acme-eu.", param="slug")
     organization = Organization(slug=slug)
-    _assign(organization, name, time_zone, week_starts_on, default_output_tokens, requires_cap)
+    _assign(organization, name, time_zone, default_output_tokens, requires_cap)
+    _assign_calendar(organization, week_starts_on, fiscal_year_starts_month)
     try:
         with transaction.atomic():
             organization.save(force_insert=True)
@@ -58,18 +61,20 @@ def change_organization(
     name: str,
     time_zone: str,
     week_starts_on: int,
+    fiscal_year_starts_month: int,
     default_output_tokens: int | None,
     requires_cap: bool,
     acting: str,
     reason: str = "",
 ) -> Organization:
-    """Sets everything but the slug. A new zone or first day of the week acts from the next period on.
+    """Sets everything but the slug. A new zone, first day of the week or of the year acts from the next period on.
 
     Raises Invalid for a value that cannot be. Locks the organization's row.
     """
     current = lock(organization)
     before = _TRAIL.state(current)
-    _assign(current, name, time_zone, week_starts_on, default_output_tokens, requires_cap)
+    _assign(current, name, time_zone, default_output_tokens, requires_cap)
+    _assign_calendar(current, week_starts_on, fiscal_year_starts_month)
     if _TRAIL.state(current) != before:
         current.save()
         _TRAIL.record_change("change_organization", current, before=before, acting=acting, reason=reason)
@@ -112,7 +117,6 @@ def _assign(
     organization: Organization,
     name: str,
     time_zone: str,
-    week_starts_on: int,
     default_output_tokens: int | None,
     requires_cap: bool,
 ) -> None:
@@ -120,12 +124,20 @@ def _assign(
         validate_time_zone(time_zone)
     except ValidationError as error:
         raise Invalid(f"{error.messages[0]}.", param="time_zone") from error
-    if not 0 <= week_starts_on <= 6:
-        raise Invalid(f"A week starts on day 0 (Monday) to 6 (Sunday), not {week_starts_on}.", param="week_starts_on")
     if default_output_tokens is not None and not 1 <= default_output_tokens <= _MOST_TOKENS:
         raise Invalid(f"The default output limit must be 1 to {_MOST_TOKENS} tokens.", param="default_output_tokens")
     organization.name = clean_name(name, of="an organization")
     organization.time_zone = time_zone
-    organization.week_starts_on = week_starts_on
     organization.default_output_tokens = default_output_tokens
     organization.requires_cap = requires_cap
+
+
+def _assign_calendar(organization: Organization, week_starts_on: int, fiscal_year_starts_month: int) -> None:
+    if not 0 <= week_starts_on <= 6:
+        raise Invalid(f"A week starts on day 0 (Monday) to 6 (Sunday), not {week_starts_on}.", param="week_starts_on")
+    if not 1 <= fiscal_year_starts_month <= 12:
+        raise Invalid(
+            f"A fiscal year starts in month 1 to 12, not {fiscal_year_starts_month}.", param="fiscal_year_starts_month"
+        )
+    organization.week_starts_on = week_starts_on
+    organization.fiscal_year_starts_month = fiscal_year_starts_month

@@ -47,11 +47,11 @@ def test_missing_partitions_fail(database: Database) -> None:
 
 
 def test_a_money_core_that_grants_too_much_fails(database: Database) -> None:
-    sql = (Path(__file__).resolve().parents[2] / "apps/budgets/sql/reserve_v1.sql").read_text()
+    sql = (Path(__file__).resolve().parents[2] / "apps/budgets/sql/reserve_v2.sql").read_text()
     broken = sql.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION").replace(
-        "IF asked > caps[p] - settled[p] THEN", "IF asked > 2 * caps[p] THEN"
-    ).replace("(seeding[p] OR asked > caps[p]", "(seeding[p] OR asked > 2 * caps[p]")  # fmt: skip
-    assert broken.count("2 * caps[p]") == 2
+        "free := caps[p] - settled[p];", "free := 2 * caps[p];"
+    )
+    assert broken.count("2 * caps[p]") == 1
     database.connect().execute(broken)
     found = findings()["reserve and settle"]
     assert found.status == "failed"

@@ -134,7 +134,7 @@ def test_seeding_waits_for_the_settle_of_what_is_open_and_counts_it_once(
     period = money.open_period(watcher, money.make_budget(acme, 1000, counts_from_now=False))
     gateway.execute("BEGIN")
     money.end(gateway, money.an_ending(request, cost=60))
-    with meanwhile(lambda: seeder.execute("SELECT budgets_seed_v1(%s)", (period,)).fetchone()):
+    with meanwhile(lambda: seeder.execute("SELECT budgets_seed_v2(%s)", (period,)).fetchone()):
         until(lambda: waits_for_lock(watcher, seeder.info.backend_pid))
         gateway.execute("COMMIT")
     assert money.counters(watcher, period) == (60, 0)
@@ -147,7 +147,7 @@ def test_two_seeders_of_one_period_fill_it_once(database: Database, acme: Organi
     period = money.open_period(connection, money.make_budget(acme, 1000, counts_from_now=False))
     seeders = [database.connect() for _ in range(6)]
     filled = in_parallel(
-        *(partial(lambda c: c.execute("SELECT budgets_seed_v1(%s)", (period,)).fetchone()[0], c) for c in seeders)
+        *(partial(lambda c: c.execute("SELECT budgets_seed_v2(%s)", (period,)).fetchone()[0], c) for c in seeders)
     )
     assert sorted(filled) == [False] * 5 + [True]
     assert money.counters(connection, period) == (0, 100)

@@ -36,7 +36,7 @@ def _after_the_crash(stage: Stage, caller: Caller) -> list[Line]:
 def test_before_it_reserves(stage: Stage, caller: Caller, gateway: RunningGateway) -> None:
     with stage.locked("budgets_period", "organization_id = %s", caller.company.organization.id):
         waiting = beside(caller.send)
-        stage.wait_for_lock_wait("budgets_reserve_v1")
+        stage.wait_for_lock_wait("budgets_reserve_v2")
         gateway.kill()
     assert isinstance(waiting.result(), httpx.TransportError)
     # The backend that waited does not know that nobody listens any more: it may still have reserved.
@@ -78,7 +78,7 @@ def test_before_it_settles_an_answer_that_has_gone_out(
         ids = [reservation.id] if table == "budgets_reservation" else reservation.period_ids
         with stage.locked(table, "id = ANY (%s)", ids):
             assert "data: [DONE]" in list(answer.iter_lines())
-            stage.wait_for_lock_wait("budgets_settle_v1")
+            stage.wait_for_lock_wait("budgets_settle_v2")
             gateway.kill()
     # What waited for the lock may still commit: then it is final, and the sweeper finds nothing to do.
     (line,) = _after_the_crash(stage, caller)

@@ -64,7 +64,7 @@ def _booked_once(caller: Caller, sandbox: Sandbox) -> list[Line]:
 def _sweep_under_way(stage: Stage) -> Iterator[None]:
     """It has locked the reservations and waits for their periods."""
     with stage.locked("budgets_period", "true"):
-        stage.wait_for_lock_wait("budgets_settle_v1")
+        stage.wait_for_lock_wait("budgets_settle_v2")
         yield
 
 
@@ -91,5 +91,5 @@ def test_two_workers_that_sweep_at_once(stage: Stage, doubtful: Caller, tmp_path
         with stage.locked("budgets_period", "true"):
             for name in ("one", "other"):
                 workers.enter_context(_worker(stage, tmp_path / name)).wait_for_error_line("Sweeping")
-            stage.wait_for_lock_wait("budgets_settle_v1")
+            stage.wait_for_lock_wait("budgets_settle_v2")
         _booked_once(doubtful, stage.sandbox)

@@ -11,11 +11,15 @@ ORGANIZATIONS, UNITS = "/admin/orgs/organization/", "/admin/orgs/unit/"
 
 def test_an_organization_is_added_changed_suspended_and_resumed(database: Database) -> None:
     browser = signed_in()
-    fields = {"name": "Acme", "time_zone": "Europe/Berlin", "week_starts_on": "6", "default_output_tokens": ""}
+    fields = {
+        "name": "Acme", "time_zone": "Europe/Berlin", "week_starts_on": "6", "fiscal_year_starts_month": "4",
+        "default_output_tokens": "",
+    }  # fmt: skip
     answer = browser.post(f"{ORGANIZATIONS}add/", {"slug": "acme", **fields}, follow=True)
     assert "The organization acme exists." in answer.content.decode()
     acme = Organization.objects.get()
     assert (acme.time_zone, acme.week_starts_on, acme.requires_cap) == ("Europe/Berlin", 6, False)
+    assert acme.fiscal_year_starts_month == 4
     assert AuditRecord.objects.get(action="orgs.create_organization").actor == EMAIL
 
     page = f"{ORGANIZATIONS}{acme.id}/"
@@ -39,9 +43,8 @@ def test_a_slug_or_zone_that_cannot_be_is_said_at_its_field(database: Database) 
         ("Acme", "UTC", "'Acme' is no slug"),
         ("globex", "Berlin", "'Berlin' is not a time zone name"),
     ):
-        answer = browser.post(
-            f"{ORGANIZATIONS}add/", {"slug": slug, "name": "x", "time_zone": zone, "week_starts_on": "0"}
-        )
+        fields = {"slug": slug, "name": "x", "time_zone": zone, "week_starts_on": "0", "fiscal_year_starts_month": "1"}
+        answer = browser.post(f"{ORGANIZATIONS}add/", fields)
         assert sentence in html.unescape(answer.content.decode())
     assert Organization.objects.count() == 1
 

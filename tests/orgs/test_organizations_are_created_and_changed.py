@@ -40,6 +40,8 @@ def test_a_value_that_cannot_be_is_refused(database: Database) -> None:
         ("name", "a" * 201),
         ("time_zone", "Berlin"),
         ("week_starts_on", 7),
+        ("fiscal_year_starts_month", 0),
+        ("fiscal_year_starts_month", 13),
         ("default_output_tokens", 0),
         ("default_output_tokens", 2**31),
     ):
@@ -56,12 +58,14 @@ def test_a_change_is_recorded_with_what_was_before_and_an_empty_one_is_not(datab
             name="Acme",
             time_zone="Asia/Tokyo",
             week_starts_on=6,
+            fiscal_year_starts_month=4,
             default_output_tokens=500,
             requires_cap=True,
             acting=ACTING,
         )
     organization.refresh_from_db()
     assert (organization.time_zone, organization.requires_cap) == ("Asia/Tokyo", True)
+    assert organization.fiscal_year_starts_month == 4
     record = AuditRecord.objects.get(action="orgs.change_organization")
     assert record.before is not None
     assert record.after is not None

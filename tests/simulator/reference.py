@@ -104,17 +104,27 @@ class Books:
             return "stale"
         if not all(window.starts_at <= self.now < window.ends_at for window in windows):
             return "stale"
-        for window in windows:
-            if window.cap.is_hard and window.settled + _asked(wish, window) > window.cap.amount:
-                return "exceeded"
-        for window in windows:
-            full = window.settled + window.reserved + _asked(wish, window) > window.cap.amount
-            if window.is_seeding or (window.cap.is_hard and full):
-                return "in_flight"
+        told = {self._answer(window, _asked(wish, window)) for window in windows}
+        for verdict in ("exceeded", "rate_limited", "in_flight"):
+            if verdict in told:
+                return verdict
         for window in windows:
             window.reserved += _asked(wish, window)
         self.held[wish.id] = wish
         return "granted"
+
+    def _answer(self, window: Window, asked: int) -> str:
+        is_rate = window.cap.measure != "nanos" and window.cap.period_kind in ("minute", "hour", "day")
+        if not window.cap.is_hard:
+            return "in_flight" if window.is_seeding else "granted"
+        if window.settled + asked > window.cap.amount:
+            waits = is_rate and asked <= window.cap.amount and not window.is_seeding
+            return "rate_limited" if waits else "exceeded"
+        if window.is_seeding:
+            return "in_flight"
+        if window.settled + window.reserved + asked <= window.cap.amount:
+            return "granted"
+        return "rate_limited" if is_rate and window.cap.measure == "requests" else "in_flight"
 
     def end(self, wish: Held, kind: str, cost: int, tokens: int, *, by_hand: bool = False) -> str | None:
         held = self.held.get(wish.id)

@@ -84,7 +84,7 @@ BEGIN
             asked := CASE measures[p] WHEN 'nanos' THEN r.nanos WHEN 'tokens' THEN r.tokens ELSE 1 END;
             free := caps[p] - settled[p];
             held := reserved[p] + taken[p];
-            CONTINUE WHEN asked <= free - held AND NOT seeding[p];
+            CONTINUE WHEN (seeding[p] OR asked > free - held) IS NOT TRUE;
             -- The worst is named whatever the order of the periods; among equals the tightest, of rates the one that is
             -- full the longest.
             IF rates[p] AND asked <= caps[p] AND NOT seeding[p] AND (asked > free OR measures[p] = 'requests') THEN

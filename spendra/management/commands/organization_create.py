@@ -15,12 +15,19 @@ class Command(JsonCommand):
         parser.add_argument("--slug", required=True, help="Its short name, such as acme-eu; it cannot change.")
         parser.add_argument("--name", required=True)
         parser.add_argument("--time-zone", default="UTC", metavar="ZONE", help="In which its days begin.")
+        parser.add_argument(
+            "--fiscal-year-starts-month", type=int, default=1, metavar="1-12", help="In which budgets a year begin."
+        )
 
     @transaction.atomic
     def perform(self, **options: Any) -> dict[str, object]:
         acting = "command:organization_create"
         organization = create_organization(
-            slug=options["slug"], name=options["name"], time_zone=options["time_zone"], acting=acting
+            slug=options["slug"],
+            name=options["name"],
+            time_zone=options["time_zone"],
+            fiscal_year_starts_month=options["fiscal_year_starts_month"],
+            acting=acting,
         )
         accounts = create_default_accounts(organization, acting=acting)
         return {
