@@ -12,11 +12,11 @@ from apps.ledger import rollups
 from apps.outbox.types import Consumer
 
 # Windows of a minute or an hour are limits of a rate: nobody asks what they were spent on.
-_REPORTED_KINDS = frozenset(set(PeriodKind.values) - {"minute", "hour"})
+_RATES = (PeriodKind.MINUTE, PeriodKind.HOUR)
 
 
 def reported_periods(ids: Collection[int]) -> dict[int, datetime]:
-    periods = Period.objects.filter(id__in=ids, budget__period_kind__in=_REPORTED_KINDS)
+    periods = Period.objects.filter(id__in=ids).exclude(budget__period_kind__in=_RATES)
     return dict(periods.values_list("id", "starts_at"))
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from apps.budgets.periods import window
 from apps.ledger.models import DayRollup, HourRollup, KeyRollup, LocalDay, PeriodRollup
+from apps.ledger.rollups_rebuilding import rebuild
 from apps.outbox import delivering
 from apps.outbox.models import Delivery, OutboxMessage
-from spendra.consumers import CONSUMERS
+from spendra.consumers import CONSUMERS, reported_periods
 from spendra.kernel.days import DAY, day_of, first_instant
 from tests.budgets import money
 from tests.databases import Database
@@ -135,6 +136,16 @@ def test_midnight_in_every_kind_of_zone_is_where_budgets_have_it(database: Datab
                 same.label, same.starts_at, same.ends_at,
             )  # fmt: skip
             at += timedelta(hours=11, minutes=30)
+
+
+def test_limits_of_a_rate_have_no_rollups(shop: Shop) -> None:
+    rates = [shop.budget(period_kind=kind, measure="requests") for kind in ("minute", "hour")]
+    day = shop.budget(period_kind="day")
+    shop.spend(1)
+    deliver_all()
+    assert set(PeriodRollup.objects.values_list("period_id", flat=True)) == {day}
+    assert kept(shop.organization) == counted(shop.organization, left_out=rates)
+    assert rebuild(shop.organization, reported=reported_periods, acting="test") == {}
 
 
 def test_two_organizations_are_apart(database: Database, shop: Shop) -> None:

@@ -88,7 +88,8 @@ def _fill(shop: Shop) -> None:
             INSERT INTO ledger_hourrollup SELECT %(organization)s, 'final', 1, 1, 1, 1, md5('scope' || s)::uuid,
                 %(today)s::timestamptz - make_interval(hours => h), 'openai', 'gpt', ''
             FROM generate_series(1, %(scopes)s) s, generate_series(0, %(days)s * 24 - 1) h;
-            INSERT INTO ledger_periodrollup SELECT %(organization)s, 'final', 1, 1, 1, 1, p, 'openai', 'gpt', 'key-' || k
+            INSERT INTO ledger_periodrollup
+            SELECT %(organization)s, 'final', 1, 1, 1, 1, p, 'openai', 'gpt', 'key-' || k
             FROM generate_series(1, 2000) p, generate_series(1, 10) k;
             ANALYZE ledger_dayrollup, ledger_keyrollup, ledger_hourrollup, ledger_periodrollup
             """,
