@@ -61,7 +61,7 @@ class OpenFilter(admin.SimpleListFilter):
 @admin.register(Budget)
 class BudgetAdmin(GovernedAdmin):
     list_display = ("scope", "cap", "rule", "spent", "held", "left", "organization")
-    list_filter = (InForceFilter, "hardness", "period_kind", "organization")
+    list_filter = (InForceFilter, "hardness", "period_kind", OrganizationFilter)
     list_select_related = ("organization", "unit")
     search_fields = ("unit__name", "organization__slug", "id")
     search_help_text = "The name of a unit or an organization, or an id."

@@ -4,6 +4,7 @@ from django.http import HttpRequest
 
 from apps.keys import admin_forms
 from apps.keys.models import Grant, Key
+from apps.orgs.admin_columns import OrganizationFilter
 from spendra.kernel import clock
 from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
 from spendra.kernel.money import format_usd
@@ -31,7 +32,7 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(Key)
 class KeyAdmin(GovernedAdmin):
     list_display = ("key_id", "state", "actor", "organization", "granted", "environment_label", "created_at")
-    list_filter = ("environment_label", StateFilter, "organization")
+    list_filter = ("environment_label", StateFilter, OrganizationFilter)
     list_select_related = ("actor", "organization", "project")
     search_fields = ("key_id", "actor__name", "project__name", "organization__slug", "grants__pattern")
     # Not the hash of the secret: nobody reads anything out of it.
@@ -68,6 +69,6 @@ class KeyAdmin(GovernedAdmin):
 @admin.register(Grant)
 class GrantAdmin(ReadOnlyAdmin):
     list_display = ("pattern", "key", "organization")
-    list_filter = ("organization",)
+    list_filter = (OrganizationFilter,)
     list_select_related = ("key", "organization")
     search_fields = ("pattern", "key__key_id", "organization__slug")

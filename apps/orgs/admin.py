@@ -3,6 +3,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.orgs import admin_forms
+from apps.orgs.admin_columns import OrganizationFilter
 from apps.orgs.models import Organization, Unit, UnitEdge
 from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
 
@@ -40,7 +41,7 @@ class OrganizationAdmin(GovernedAdmin):
 class UnitAdmin(GovernedAdmin):
     list_display = ("name", "kind", "organization", "belongs_to", "archived_at", "created_at")
     list_display_links = ("name",)
-    list_filter = ("kind", ("archived_at", admin.EmptyFieldListFilter), "organization")
+    list_filter = ("kind", ("archived_at", admin.EmptyFieldListFilter), OrganizationFilter)
     list_select_related = ("organization",)
     search_fields = ("name", "organization__slug", "id")
     fields = readonly_fields = (
@@ -73,6 +74,6 @@ class UnitAdmin(GovernedAdmin):
 @admin.register(UnitEdge)
 class UnitEdgeAdmin(ReadOnlyAdmin):
     list_display = ("child", "parent", "organization")
-    list_filter = ("organization",)
+    list_filter = (OrganizationFilter,)
     list_select_related = ("child", "parent", "organization")
     search_fields = ("child__name", "parent__name", "organization__slug")

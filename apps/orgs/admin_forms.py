@@ -3,12 +3,12 @@
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
+from django.contrib.admin.widgets import AdminTextInputWidget
 
 from apps.orgs import organizations, units
 from apps.orgs.models import Organization, Unit, UnitKind
 from apps.orgs.queries import find_unit
-from spendra.kernel.governed_admin import ActForm, Done
+from spendra.kernel.governed_admin import ActForm, Done, Lines, OfUnarchived, Reason
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -59,7 +59,7 @@ class ChangeOrganization(_OrganizationFields):
 class SuspendOrganization(ActForm):
     title = "Suspend organization"
     note = "Every request of its keys is refused from the next one on. What is running is settled."
-    reason = forms.CharField(max_length=500, widget=AdminTextInputWidget, help_text="Kept in the audit record.")
+    reason = Reason(required=True)
 
     @classmethod
     def is_offered(cls, subject: Any) -> bool:
@@ -72,9 +72,7 @@ class SuspendOrganization(ActForm):
 
 class ResumeOrganization(ActForm):
     title = "Resume organization"
-    reason = forms.CharField(
-        max_length=500, required=False, widget=AdminTextInputWidget, help_text="Kept in the audit record."
-    )
+    reason = Reason()
 
     @classmethod
     def is_offered(cls, subject: Any) -> bool:
@@ -86,15 +84,13 @@ class ResumeOrganization(ActForm):
 
 
 class _Parents(ActForm):
-    parents = forms.CharField(
+    parents = Lines(
         required=False,
-        widget=AdminTextareaWidget(attrs={"rows": 4}),
         help_text="One a line: a name, kind:name, or an id. Empty: directly below the organization.",
     )
 
     def found_parents(self, organization: Organization) -> list[Unit]:
-        lines = filter(None, map(str.strip, self.cleaned_data["parents"].splitlines()))
-        return [find_unit(organization, line) for line in lines]
+        return [find_unit(organization, line) for line in self.cleaned_data["parents"]]
 
 
 class CreateUnit(_Parents):
@@ -116,13 +112,7 @@ class CreateUnit(_Parents):
         return Done(f"The {unit} exists.", unit)
 
 
-class _UnarchivedUnit(ActForm):
-    @classmethod
-    def is_offered(cls, subject: Any) -> bool:
-        return subject.archived_at is None
-
-
-class MoveUnit(_UnarchivedUnit, _Parents):
+class MoveUnit(OfUnarchived, _Parents):
     title = "Move unit"
     note = "It will belong to exactly these. What was spent before stays where it was."
 
@@ -137,7 +127,7 @@ class MoveUnit(_UnarchivedUnit, _Parents):
         return Done(f"The {self.subject} is moved.", self.subject)
 
 
-class RenameUnit(_UnarchivedUnit):
+class RenameUnit(OfUnarchived):
     title = "Rename unit"
     name = forms.CharField(max_length=200, widget=AdminTextInputWidget)
 
@@ -150,10 +140,10 @@ class RenameUnit(_UnarchivedUnit):
         return Done(f"It is the {unit} now.", unit)
 
 
-class ArchiveUnit(_UnarchivedUnit):
+class ArchiveUnit(OfUnarchived):
     title = "Archive unit"
     note = "Its history stays. The keys of an archived actor are refused from the next request on."
-    reason = forms.CharField(max_length=500, widget=AdminTextInputWidget, help_text="Kept in the audit record.")
+    reason = Reason(required=True)
 
     def carry_out(self, *, acting: str) -> Done:
         unit = units.archive(self.subject, organization=self.subject.organization, acting=acting, **self.cleaned_data)

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -13,7 +12,7 @@ from django.utils.safestring import SafeString
 from apps.outbox import replaying
 from apps.outbox.models import Delivery
 from spendra.kernel.big_table_admin import BigTable
-from spendra.kernel.governed_admin import ActForm, Done, GovernedAdmin
+from spendra.kernel.governed_admin import ActForm, Done, GovernedAdmin, Reason
 
 
 class OutboxMessageAdmin(BigTable):
@@ -25,7 +24,7 @@ class OutboxMessageAdmin(BigTable):
 class Replay(ActForm):
     title = "Deliver again"
     note = "The consumer gets all its attempts anew, the first within seconds."
-    reason = forms.CharField(required=False, help_text="Kept in the audit record.")
+    reason = Reason()
 
     @classmethod
     def is_offered(cls, subject: Delivery) -> bool:

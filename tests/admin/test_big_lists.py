@@ -108,6 +108,12 @@ def test_no_page_of_a_list_reads_more_than_a_stretch(browser: Client, model_admi
             address = url + page.context["cl"].older_url
 
 
+def test_the_list_of_budgets_reads_few_of_their_windows(browser: Client) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        assert browser.get("/admin/budgets/budget/").status_code == 200
+    assert too_much([query["sql"] for query in asked]) == []
+
+
 def test_the_big_tables_are_these() -> None:
     assert {model_admin.opts.model_name for model_admin in big_tables()} >= {
         "auditrecord", "outboxmessage", "ledgerentry", "spendevent", "period", "reservation", "settlequarantine",
