@@ -60,14 +60,16 @@ class Rule:
 
 def findings(version: PolicyVersion, rule: Rule, catalog: CatalogNames) -> list[Finding]:
     """Which active policies it leaves without effect, which leave it without, and which it contradicts."""
-    hides, hidden_by, contradicted = [], [], []
+    hides: list[str] = []
+    hidden_by: list[str] = []
+    contradicted: list[str] = []
     for other, is_wider, is_narrower in _related(version):
         if is_wider and _hides(other, rule):
-            hidden_by.append(other.name)
+            hidden_by.append(repr(other.name))
         elif is_narrower and _hides(rule, other):
-            hides.append(other.name)
+            hides.append(repr(other.name))
         elif _contradict(rule, other, catalog):
-            contradicted.append(other.name)
+            contradicted.append(repr(other.name))
     return list(_told(hides, hidden_by, contradicted))
 
 

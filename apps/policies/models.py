@@ -212,3 +212,22 @@ class ApprovalUse(models.Model):
 
     def __str__(self) -> str:
         return str(self.approval_id)
+
+
+class ShadowCount(models.Model):
+    """What a version would have said while it was in shadow. Gateways add to it by policies_count_shadow_v1, every few
+    seconds: no foreign keys, no triggers."""
+
+    version_id = models.UUIDField(primary_key=True)
+    organization_id = models.UUIDField(db_index=True)
+    asked = models.BigIntegerField(help_text="Requests that it could have had something against.")
+    denied = models.BigIntegerField()
+    for_review = models.BigIntegerField()
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-last_at",)
+
+    def __str__(self) -> str:
+        return str(self.version_id)
