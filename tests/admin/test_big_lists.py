@@ -21,7 +21,7 @@ from tests.budgets import money
 from tests.databases import Database
 from tests.identity.signing_in import signed_in
 
-ROWS, LOOKED_AT = 6_000, 500
+ROWS, LOOKED_AT = 3_000, 250
 # What one statement may read: a stretch, a page and the row that tells that there are more.
 BOUND = LOOKED_AT + 51
 AUDIT, ENTRIES = "/admin/audit/auditrecord/", "/admin/ledger/ledgerentry/"
@@ -91,21 +91,25 @@ def too_much(statements: list[str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("model_admin", big_tables(), ids=lambda model_admin: model_admin.opts.model_name)
-def test_no_page_of_a_list_reads_more_than_a_stretch(browser: Client, model_admin: BigTable) -> None:
-    url = url_of(model_admin)
-    for query in queries_asked(model_admin):
-        address = f"{url}?{query}"
-        for _ in range(2):
-            with CaptureQueriesContext(connection) as asked:
-                page = browser.get(address)
-            if page.status_code == 400:
-                break  # a filter that this list does not offer
-            assert page.status_code == 200, address
-            assert too_much([query["sql"] for query in asked]) == [], address
-            if page.context["cl"].older_url is None:
-                break
-            address = url + page.context["cl"].older_url
+def test_no_page_of_a_list_reads_more_than_a_stretch(browser: Client) -> None:
+    for model_admin in big_tables():
+        for query in queries_asked(model_admin):
+            address = f"{url_of(model_admin)}?{query}"
+            older = asked_for_a_page(browser, address)
+            if older is not None:
+                asked_for_a_page(browser, url_of(model_admin) + older)
+
+
+def asked_for_a_page(browser: Client, address: str) -> str | None:
+    """Where the next one is, having seen what this one read; None also for a filter that the list does not offer."""
+    with CaptureQueriesContext(connection) as asked:
+        page = browser.get(address)
+    if page.status_code == 400:
+        return None
+    assert page.status_code == 200, address
+    assert too_much([query["sql"] for query in asked]) == [], address
+    older: str | None = page.context["cl"].older_url
+    return older
 
 
 def test_the_list_of_budgets_reads_few_of_their_windows(browser: Client) -> None:
@@ -155,7 +159,7 @@ def test_what_comes_meanwhile_moves_no_page(browser: Client) -> None:
 def test_a_page_says_how_far_it_looked_and_leads_on(browser: Client) -> None:
     page = browser.get(f"{ENTRIES}?status__exact=estimated").content.decode()
     assert "Nothing is found yet." in page
-    assert re.search(r"0 ledger entries\s+among the 500 looked through", page)
+    assert re.search(r"0 ledger entries\s+among the 250 looked through", page)
     assert ">look further back</a>" in page
     assert ">Older</a>" in browser.get(ENTRIES).content.decode()
 
@@ -168,10 +172,10 @@ def test_a_deep_page_leads_back_to_the_newest(browser: Client) -> None:
     assert ">Newest</a>" in deep.content.decode()
 
 
-@pytest.mark.parametrize("before", ["", "nonsense", "1,2", "2026-01-01", "'", "%00", "9" * 40])
-def test_a_place_that_is_none_leads_back_to_the_list(browser: Client, before: str) -> None:
-    for url in (AUDIT, ENTRIES, "/admin/budgets/period/"):
-        assert browser.get(f"{url}?before={before}", follow=True).status_code == 200, url
+def test_a_place_that_is_none_leads_back_to_the_list(browser: Client) -> None:
+    for before in ("", "nonsense", "1,2", "2026-01-01", "'", "%00", "9" * 40):
+        for url in (AUDIT, ENTRIES, "/admin/budgets/period/"):
+            assert browser.get(f"{url}?before={before}", follow=True).status_code == 200, (url, before)
 
 
 def test_no_url_sorts_by_a_column_or_looks_into_one_without_an_index(browser: Client) -> None:

@@ -65,6 +65,6 @@ def test_no_list_asks_once_a_row(operator: Client, plain: psycopg.Connection[Any
     one_more_of_each(plain, 0)
     asked_by_each_list(operator)
     few = asked_by_each_list(operator)
-    for number in range(1, 9):
+    for number in range(1, 5):
         one_more_of_each(plain, number)
     assert asked_by_each_list(operator) == few
