@@ -1,59 +1,29 @@
 """May this request spend? From a key and a parsed request to money reserved in Postgres, or a refusal that says why."""
 
 import hmac
-import logging
-import time
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 
 from apps.budgets.types import ReservationRequest, Verdict
-from apps.catalog import estimating
-from apps.catalog.pricing import worst_case_nanos
 from apps.gateway import refusals
+from apps.gateway.attempts import Attempt, Caller, Known, Patience
 from apps.gateway.booking import Booking
 from apps.gateway.counting import ExactCounter
+from apps.gateway.deciding import Decided
+from apps.gateway.estimates import Estimate
 from apps.gateway.parsing import ChatRequest
+from apps.gateway.reviews import Reviews
 from apps.gateway.routing import Route, Window, check_key, find_route
-from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
 from apps.gateway.rules_loading import EVERYBODY
 from apps.gateway.rules_store import RulesStore
 from apps.gateway.seeding import Seeder
+from apps.gateway.shadows import ShadowCounts
 from apps.gateway.windows import PeriodBook, RulesMoved
 from apps.keys.format import parse, secret_hash
-from spendra.kernel.errors import Busy, KeyRejected, Refused
+from spendra.kernel.errors import Busy, KeyRejected, Refused, ReviewRequired
 from spendra.kernel.ids import uuid7
 
-log = logging.getLogger(__name__)
-
-# docs/decisions/0005-how-long-a-request-follows-its-rules.md
-MOVING_RULES_SECONDS = 5
-SAME_RULES_BEFORE_GIVING_UP = 3
-SEEDINGS_BEFORE_GIVING_UP = 3
 IN_FLIGHT_PATIENCE_SECONDS = 0.1
-
-
-# A key with the rules it stands in.
-Known = tuple[OrganizationRules, CatalogRules, KeyRule]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Caller:
-    """Who asks, before anything is believed. Without a repr: `presented` holds a secret."""
-
-    presented: str
-    address: str
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The worst case that is reserved: what the input and the output of one request can come to."""
-
-    input_tokens: int
-    output_tokens: int  # a choice
-    tokens: int  # of all choices, and the input
-    nanos: int
-    is_default_output: bool  # the output limit is ours: the request sets none
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +40,8 @@ class Admission:
         periods: PeriodBook,
         seeder: Seeder,
         booking: Booking,
+        reviews: Reviews,
+        shadows: ShadowCounts,
         *,
         process_id: str,
         lifetime_seconds: int,
@@ -78,6 +50,8 @@ class Admission:
         self._periods = periods
         self._seeder = seeder
         self._booking = booking
+        self._reviews = reviews
+        self._shadows = shadows
         self._counter = ExactCounter()
         self._process_id = process_id
         self._lifetime_seconds = lifetime_seconds
@@ -103,13 +77,14 @@ class Admission:
             else:
                 return found
 
-    async def authenticate_now(self, caller: Caller) -> Known:
-        """As `authenticate`, for an answer that no reserve confirms: the rules are in force at this moment."""
+    async def authenticate_now(self, caller: Caller) -> tuple[Known, datetime]:
+        """As `authenticate`, for an answer that no reserve confirms: the rules are in force at the instant returned."""
         patience = Patience()
         while True:
-            rules, catalog, key = await self.authenticate(caller)
+            known = await self.authenticate(caller)
+            rules, catalog, _ = known
             if await self._store.are_current(rules, catalog):
-                return rules, catalog, key
+                return known, self._store.now()
             patience.spend(rules, catalog)
             await self._store.refresh(rules.id)
 
@@ -120,55 +95,73 @@ class Admission:
         Raises Refused where a rule or a cap is in the way, Busy where the database can't say just now. Nothing is
         reserved then; where the caller is cancelled in the meantime, what was granted is voided.
         """
-        attempt = _Attempt(caller, request, provider, known)
+        attempt = Attempt(caller, request, provider, known)
+        try:
+            return await self._admit(attempt)
+        except ReviewRequired as refusal:
+            assert attempt.decided is not None
+            raise await self._reviews.ask(refusal, attempt.decided) from None
+        finally:
+            if attempt.decided is not None:
+                self._shadows.count(attempt.decided.route.organization_id, attempt.decided.decision)
+
+    async def _admit(self, attempt: Attempt) -> Admitted:
         while True:
-            route, estimate = await self._route(attempt)
+            decided = await self._decide(attempt)
+            route = decided.route
             try:
-                window = await self._periods.window(route, self._store.now())
+                window = await self._periods.window(route, decided.choice, self._store.now())
             except RulesMoved:
                 attempt.patience.spend(route.rules, route.catalog)
                 await self._store.refresh(route.rules.id)
                 continue
-            reservation = self._reservation(route, window, estimate, attempt)
+            reservation = self._reservation(decided, window, attempt.caller)
             verdict = await self._booking.reserve(reservation)
             if verdict["verdict"] == "granted":
-                return Admitted(route, estimate, reservation)
-            await self._after(verdict, attempt, route, window, estimate)
+                return Admitted(route, decided.estimate, reservation)
+            await self._after(verdict, attempt, decided, window)
 
-    async def _route(self, attempt: "_Attempt") -> tuple[Route, Estimate]:
-        """From the snapshot; a refusal that it gives stands only while the snapshot is current."""
+    async def _decide(self, attempt: Attempt) -> Decided:
+        """From the snapshot. What it refuses is decided once more at a time that the database has said, with rules that
+        it has said to be in force then: what has ended refuses nobody."""
+        confirmed: tuple[str, str] | None = None
         while True:
-            rules, catalog, key = attempt.known or await self.authenticate(attempt.caller)
+            known = attempt.known or await self.authenticate(attempt.caller)
             attempt.known = None
             try:
-                route = find_route(
-                    rules, catalog, key, provider=attempt.provider, model=attempt.request.model, at=self._store.now()
-                )
-                return route, await self._estimate(attempt, route)
+                return await self._ask_rules(attempt, known)
             except Refused:
-                if await self._store.are_current(rules, catalog):
+                rules, catalog, _ = known
+                if confirmed == (rules.token, catalog.token):
                     raise
-                attempt.patience.spend(rules, catalog)
-                await self._store.refresh(rules.id)
+                if await self._store.are_current(rules, catalog):
+                    confirmed = (rules.token, catalog.token)
+                    attempt.known = known
+                else:
+                    attempt.patience.spend(rules, catalog)
+                    await self._store.refresh(rules.id)
 
-    async def _estimate(self, attempt: "_Attempt", route: Route) -> Estimate:
-        """ReservationTooLarge where the key allows less a request, ModelUnpriced where nothing bounds the price."""
-        limit = route.key.max_reservation_nanos
+    async def _ask_rules(self, attempt: Attempt, known: Known) -> Decided:
+        """Raises Refused as they do. Counts exactly where the cheap bound is refused and less might pass."""
+        at = self._store.now()
+        route = find_route(*known, provider=attempt.provider, model=attempt.request.model, at=at)
         while True:
-            estimate = estimate_of(route, attempt.request, attempt.exact_input)
-            if limit is None or estimate.nanos <= limit:
-                return estimate
-            if not await self._count_exactly(attempt, route):
-                raise refusals.reservation_too_large(estimate, limit)
+            decided = attempt.decided = attempt.decide(route, at, exact_input=attempt.exact_input)
+            if decided.refusal is None:
+                return decided
+            least = attempt.decide(route, at, exact_input=0)
+            if type(least.refusal) is type(decided.refusal) or not await self._count_exactly(attempt, route):
+                raise decided.refusal
 
-    def _reservation(self, route: Route, window: Window, estimate: Estimate, attempt: "_Attempt") -> ReservationRequest:
-        return {
+    def _reservation(self, decided: Decided, window: Window, caller: Caller) -> ReservationRequest:
+        route, approval = decided.route, decided.approval
+        reservation: ReservationRequest = {
             "id": str(uuid7()),
             "organization_id": route.organization_id,
             "organization_token": route.rules.token,
             "global_token": route.catalog.token,
-            "nanos": estimate.nanos,
-            "tokens": estimate.tokens,
+            "nanos": decided.estimate.nanos,
+            "tokens": decided.estimate.tokens,
             "period_ids": window.period_ids,
             "valid_from": window.valid_from,
             "valid_until": window.valid_until,
@@ -176,28 +169,29 @@ class Admission:
             "key_id": route.key.key_id,
             "actor_id": route.actor_id,
             "process_id": self._process_id,
-            "request_id": attempt.caller.request_id,
+            "request_id": caller.request_id,
             "provider": route.provider,
             "model": route.entry.model,
             "price_version_id": route.price_version_id,
             "scope_ids": route.scope_ids,
         }
+        if approval is not None:
+            reservation["approval_id"] = str(approval.id)
+            reservation["valid_until"] = min(window.until, approval.valid_until).isoformat()
+        return reservation
 
-    async def _after(
-        self, verdict: Verdict, attempt: "_Attempt", route: Route, window: Window, estimate: Estimate
-    ) -> None:
+    async def _after(self, verdict: Verdict, attempt: Attempt, decided: Decided, window: Window) -> None:
         """Returns where it is worth to ask again, raises the refusal otherwise."""
-        kind = verdict["verdict"]
+        route, kind = decided.route, verdict["verdict"]
         if kind == "stale":
-            attempt.patience.spend(route.rules, route.catalog)
-            if _is_of(verdict, route):
-                # Not the rules, then: it is a period, or the time.
-                self._periods.forget(route)
-            await self._store.reach(route.rules.id, verdict["organization_token"])
-            await self._store.reach(EVERYBODY, verdict["global_token"])
+            await self._catch_up(verdict, attempt, route)
             return
         if kind == "ended":
             raise Busy("this request was given up before the database had answered; try again")
+        if kind == "approval_used":
+            assert decided.approval is not None
+            attempt.used_approvals.add(decided.approval.id)
+            return
         if verdict["seeding"]:
             attempt.count_seeding()
             await self._seeder.fill(window.period_ids)
@@ -208,9 +202,17 @@ class Admission:
             attempt.has_waited = True
             if await self._booking.wait_for_settle(verdict["period_id"], IN_FLIGHT_PATIENCE_SECONDS):
                 return
-        raise refusals.from_verdict(verdict, route, window, estimate)
+        raise refusals.from_verdict(verdict, route, window, decided.estimate, self._store.now())
 
-    async def _count_exactly(self, attempt: "_Attempt", route: Route) -> bool:
+    async def _catch_up(self, verdict: Verdict, attempt: Attempt, route: Route) -> None:
+        attempt.patience.spend(route.rules, route.catalog)
+        if _is_of(verdict, route):
+            # Not the rules, then: it is a period, or the time.
+            self._periods.forget(route)
+        await self._store.reach(route.rules.id, verdict["organization_token"])
+        await self._store.reach(EVERYBODY, verdict["global_token"])
+
+    async def _count_exactly(self, attempt: Attempt, route: Route) -> bool:
         """Only when the cheap bound would be refused: the tokens as the model's own tokenizer counts them."""
         if attempt.has_counted:
             return False
@@ -227,66 +229,3 @@ def _is_of(verdict: Verdict, route: Route) -> bool:
 def _may_fit(verdict: Verdict) -> bool:
     """Whether a smaller estimate could pass: not where nothing is left, or where it is requests that are counted."""
     return verdict["measure"] != "requests" and verdict["settled"] < verdict["cap"]
-
-
-class Patience:
-    """How long one request follows its rules: while they move, for a time; rules that failed it and are in force all the
-    same, a few times. Postgres was asked before each, so that changes and what follows them go at the same pace."""
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + MOVING_RULES_SECONDS
-        self._failed: Counter[tuple[str, str]] = Counter()
-
-    def spend(self, rules: OrganizationRules, catalog: CatalogRules) -> None:
-        """Busy where there is none left."""
-        tokens = (rules.token, catalog.token)
-        self._failed[tokens] += 1
-        if self._failed[tokens] > SAME_RULES_BEFORE_GIVING_UP or time.monotonic() > self._until:
-            raise Busy("the rules of this organization are changing; try again")
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One request on its way through admission: what was tried already."""
-
-    caller: Caller
-    request: ChatRequest
-    provider: str
-    known: Known | None
-    exact_input: int | None = None
-    has_counted: bool = False
-    has_waited: bool = False
-    seedings: int = 0
-    patience: Patience = field(default_factory=Patience)
-
-    def count_seeding(self) -> None:
-        self.seedings += 1
-        if self.seedings > SEEDINGS_BEFORE_GIVING_UP:
-            raise Busy("a new budget is still counting what was spent before; try again")
-
-
-def estimate_of(route: Route, request: ChatRequest, exact_input: int | None) -> Estimate:
-    """The worst case of the request on this route. ModelUnpriced where nothing bounds it."""
-    facts = request.facts
-    bound = estimating.input_bound(request.body, facts, route.entry)
-    if exact_input is not None:
-        bound = min(bound, exact_input)
-    # A prediction is billed beyond every limit, also one of ours: only the model's own maximum bounds it.
-    default = None if request.has_prediction else default_output_limit(route, request)
-    output = estimating.output_bound(facts, route.entry, default_output_tokens=default)
-    nanos = worst_case_nanos(route.prices, facts, input_tokens_bound=bound, output_tokens_bound=output)
-    return Estimate(
-        input_tokens=bound,
-        output_tokens=output,
-        tokens=bound + output * facts.n,
-        nanos=nanos,
-        is_default_output=request.output_limit is None,
-    )
-
-
-def default_output_limit(route: Route, request: ChatRequest) -> int | None:
-    """The output limit to write into the request: the key's or organization's default where the client set none."""
-    default = route.key.default_output_tokens or route.rules.default_output_tokens
-    if request.output_limit is not None or default is None:
-        return None
-    return min(default, route.entry.max_output_tokens or default)

@@ -14,15 +14,18 @@ from django.conf import settings
 
 from apps.gateway import errors, headers, metrics
 from apps.gateway.addresses import client_address
-from apps.gateway.admission import Admission, Caller
+from apps.gateway.admission import Admission
+from apps.gateway.attempts import Caller
 from apps.gateway.booking import Booking
 from apps.gateway.chat import ChatCompletions, Line, Receive, Send
 from apps.gateway.forwarding import Headers, Upstream
 from apps.gateway.listing import ModelList
 from apps.gateway.process import GatewayProcess
+from apps.gateway.reviews import Reviews
 from apps.gateway.rules_loading import EVERYBODY
 from apps.gateway.rules_store import RulesStore
 from apps.gateway.seeding import Seeder
+from apps.gateway.shadows import ShadowCounts
 from apps.gateway.windows import PeriodBook
 from spendra.kernel.errors import Busy, MethodNotAllowed, RouteNotFound, SpendraError
 from spendra.kernel.ids import uuid7
@@ -54,11 +57,15 @@ class Gateway:
             read_seconds=settings.UPSTREAM_READ_TIMEOUT_SECONDS,
         )
         self._process = GatewayProcess(uuid7(), self._store, self._booking)
+        self._reviews = Reviews(self._store.connection, public_url=settings.PUBLIC_URL)
+        self._shadows = ShadowCounts(self._store.connection)
         admission = Admission(
             self._store,
             PeriodBook(self._store.connection),
             self._seeder,
             self._booking,
+            self._reviews,
+            self._shadows,
             process_id=str(self._process.id),
             lifetime_seconds=settings.RESERVATION_MAX_SECONDS,
         )
@@ -78,6 +85,8 @@ class Gateway:
         await self._process.close()
         await self._upstream.close()
         await self._seeder.close()
+        await self._reviews.close()
+        await self._shadows.close()
         await self._store.close()
         if given_up:
             raise RuntimeError(f"{given_up} reservations are left to the sweeper: Postgres did not take their endings")

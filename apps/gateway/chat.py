@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from apps.gateway import costing, errors, headers, metrics, refused_accounts
-from apps.gateway.admission import Admission, Admitted, Caller, default_output_limit
+from apps.gateway.admission import Admission, Admitted
 from apps.gateway.answers import read_plain
+from apps.gateway.attempts import Caller
 from apps.gateway.booking import Booking, Spent, ending_of
+from apps.gateway.estimates import default_output_limit
 from apps.gateway.forwarding import Headers, NotSent, Upstream, UpstreamAnswer
 from apps.gateway.parsing import ChatRequest, parse_chat_request
 from apps.gateway.refused_accounts import RefusedAccounts

@@ -15,10 +15,13 @@ STATUSES: Mapping[type[errors.SpendraError], int] = {
     errors.KeyRejected: 401,
     errors.BudgetExceeded: 402,
     errors.OrganizationSuspended: 403,
+    errors.Frozen: 403,
     errors.ModelNotGranted: 403,
     errors.ModelUnpriced: 403,
     errors.ProviderNotConfigured: 403,
     errors.CapRequired: 403,
+    errors.PolicyDenied: 403,
+    errors.ReviewRequired: 403,
     errors.ReservationTooLarge: 403,
     errors.Refused: 403,
     errors.RouteNotFound: 404,
@@ -30,6 +33,7 @@ STATUSES: Mapping[type[errors.SpendraError], int] = {
     errors.RequestTooLarge: 413,
     errors.ContentTypeUnsupported: 415,
     errors.BudgetInFlight: 429,
+    errors.RateLimited: 429,
     errors.SpendraError: 500,
     errors.UpstreamUnreachable: 502,
     errors.UpstreamMalformed: 502,
@@ -49,9 +53,9 @@ _TYPES = {
     504: "upstream_error",
 }
 # Of the refusals only these can turn out otherwise when the same request comes again.
-_WORTH_A_RETRY = (errors.BudgetInFlight, errors.RequestTimedOut)
+_WORTH_A_RETRY = (errors.BudgetInFlight, errors.RateLimited, errors.RequestTimedOut)
 _NO_BETTER_IN_A_MOMENT = (errors.Refused, errors.Invalid, errors.UpstreamCredentialRejected)
-_SOON = (errors.BudgetInFlight, errors.Busy)
+_SOON = (errors.BudgetInFlight, errors.RateLimited, errors.Busy)
 _DEFAULT_RETRY_MS = 1_000
 _LONGEST_RETRY_MS = 60_000  # some SDKs sleep all of it, uninterruptibly
 
@@ -102,16 +106,38 @@ def _own_headers(error: errors.SpendraError, status: int) -> Headers:
     headers = []
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, _NO_BETTER_IN_A_MOMENT) and not isinstance(error, _WORTH_A_RETRY):
+    if not _is_worth_a_retry(error):
         headers.append((b"x-should-retry", b"false"))
     if allow := error.details.get("allow"):
         headers.append((b"allow", str(allow).encode()))
+    if isinstance(error, errors.RateLimited):
+        headers += _rate_headers(error.details)
     return headers + _retry_headers(error)
 
 
-def _retry_headers(error: errors.SpendraError) -> Headers:
-    wait = error.details.get("retry_after_ms", _DEFAULT_RETRY_MS if isinstance(error, _SOON) else None)
-    if not isinstance(wait, int):
+def _is_worth_a_retry(error: errors.SpendraError) -> bool:
+    """Not where the wait is longer than any that an SDK is told of."""
+    if isinstance(error, _WORTH_A_RETRY):
+        return _wait_ms(error) <= _LONGEST_RETRY_MS
+    return not isinstance(error, _NO_BETTER_IN_A_MOMENT)
+
+
+def _rate_headers(details: Mapping[str, object]) -> Headers:
+    """As OpenAI says it: of requests, or of tokens."""
+    if "measure" not in details:
         return []
-    wait = min(max(wait, 1), _LONGEST_RETRY_MS)
+    said = {"limit": details["cap"], "remaining": details["remaining"], "reset": f"{details['resets_in_seconds']}s"}
+    return [(f"x-ratelimit-{name}-{details['measure']}".encode(), str(value).encode()) for name, value in said.items()]
+
+
+def _retry_headers(error: errors.SpendraError) -> Headers:
+    wait = min(_wait_ms(error), _LONGEST_RETRY_MS)
+    if not wait:
+        return []
     return [(b"retry-after", b"%d" % -(-wait // 1000)), (b"retry-after-ms", b"%d" % wait)]
+
+
+def _wait_ms(error: errors.SpendraError) -> int:
+    """0 where nothing is said of a wait."""
+    wait = error.details.get("retry_after_ms", _DEFAULT_RETRY_MS if isinstance(error, _SOON) else None)
+    return max(wait, 1) if isinstance(wait, int) else 0

@@ -22,6 +22,11 @@ _UNBOUNDED_MEMBERS = (
     "web_search_options",
 )
 _CACHING_MEMBERS = ("cache_control", "prompt_cache_options", "prompt_cache_retention")
+# Each may bring hosted tools that it does not name here.
+_MEMBERS_WITH_TOOLS = ("extra_body", "google", "mcp_servers", "plugins", "prompt")
+# More than any request has. Rules compare each of them with each of their patterns.
+_MOST_TOOLS = 64
+_LONGEST_TOOL = 100
 _TEXT_PART_MEMBERS = frozenset({"type", "text", "refusal", "cache_control"})
 
 
@@ -41,6 +46,20 @@ def gather(
         service_tier=service_tier,
         web_searches=n if _searches_the_web(data) else 0,
     )
+
+
+def hosted_tools(data: Json) -> frozenset[str] | None:
+    """The types of the tools that the provider would run itself; None where they can't be told."""
+    if any(_is_set(data, name) for name in _MEMBERS_WITH_TOOLS):
+        return None
+    hosted = {"web_search"} if _searches_the_web(data) else set()
+    for tool in _objects(data.get("tools")):
+        kind = tool.get("type")
+        if not isinstance(kind, str) or len(kind) > _LONGEST_TOOL:
+            return None
+        hosted.add(kind)
+    hosted -= {"function", "custom"}
+    return frozenset(hosted) if len(hosted) <= _MOST_TOOLS else None
 
 
 def _parts(message: Json) -> Iterator[Json]:

@@ -1,7 +1,12 @@
 """GET /v1/models: what the key may use, in OpenAI's shape."""
 
-from apps.gateway.admission import Admission, Caller
-from apps.gateway.routing import is_granted
+from datetime import datetime
+
+from apps.gateway.admission import Admission
+from apps.gateway.attempts import Caller
+from apps.gateway.routing import check_freezes, is_granted, policies_at, scopes_of, view_for
+from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
+from apps.policies import evaluation
 
 PROVIDER = "openai"
 
@@ -11,13 +16,29 @@ class ModelList:
         self._admission = admission
 
     async def __call__(self, caller: Caller) -> dict[str, object]:
-        _, catalog, key = await self._admission.authenticate_now(caller)
-        names = sorted(
-            name
-            for provider, name in catalog.catalog.entries
-            if provider == PROVIDER and is_granted(key, provider, name)
-        )
+        (rules, catalog, key), at = await self._admission.authenticate_now(caller)
         return {
             "object": "list",
-            "data": [{"id": name, "object": "model", "created": 0, "owned_by": PROVIDER} for name in names],
+            "data": [
+                {"id": name, "object": "model", "created": 0, "owned_by": PROVIDER}
+                for name in usable_models(rules, catalog, key, at)
+            ],
         }
+
+
+def usable_models(rules: OrganizationRules, catalog: CatalogRules, key: KeyRule, at: datetime) -> list[str]:
+    """Those that the key is granted and no policy denies at that instant, whatever the request. Frozen where the stop
+    switch is on."""
+    units = scopes_of(rules, key)
+    check_freezes(rules, key, units, PROVIDER)
+    policies = policies_at(rules, units, at).rules
+
+    def is_allowed(name: str, model: str) -> bool:
+        view = view_for(rules, key, units, provider=PROVIDER, model=model, named_model=name, tools=frozenset())
+        return evaluation.evaluate(policies, view).effect != "deny"
+
+    return sorted(
+        name
+        for (provider, name), entry in catalog.catalog.entries.items()
+        if provider == PROVIDER and is_granted(key, provider, name) and is_allowed(name, entry.model)
+    )

@@ -23,4 +23,7 @@ open_reservations = Gauge("spendra_open_reservations", "Reservations open in the
 oldest_snapshot_seconds = Gauge(
     "spendra_oldest_snapshot_seconds", "Age of the oldest transaction in the database: old ones make hot rows slow."
 )
+shadow_decisions = Counter(
+    "spendra_gateway_shadow_decisions", "What policies in shadow would have said.", ["effect", "kind"]
+)
 ready = Gauge("spendra_gateway_ready", "1 while /health answers 200.")

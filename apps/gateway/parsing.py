@@ -32,6 +32,7 @@ class ChatRequest:
     output_limit_key: str | None
     has_prediction: bool  # rejected predictions are billed as output, beyond every limit
     facts: RequestFacts
+    tools: frozenset[str] | None  # the hosted ones, by type; None where they can't be told
 
     def without_content(self) -> "ChatRequest":
         """What the end of a call still needs: a prompt is not kept as long as its answer takes."""
@@ -70,6 +71,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
             output_limit=limit,
             service_tier=_read_service_tier(data),
         ),
+        tools=facts.hosted_tools(data),
     )
 
 

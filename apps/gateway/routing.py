@@ -1,17 +1,20 @@
 """From a key and a model to everything that a request needs and that does not depend on the request: pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
 from apps.budgets.periods import lock_rank
 from apps.catalog.pricing import price_in_force
-from apps.catalog.types import CatalogEntry, ModelPrices
+from apps.catalog.types import CatalogEntry, ModelPrices, PriceInForce
 from apps.gateway.rules import AccountRule, BudgetRule, CatalogRules, KeyRule, OrganizationRules
 from apps.keys.patterns import matcher
 from apps.orgs.scopes import scope_set
+from apps.policies import evaluation, sentences
+from apps.policies.types import PolicyRule, RequestView, RulesWindow
 from spendra.kernel.errors import (
-    CapRequired,
+    Frozen,
     KeyRejected,
     ModelNotFound,
     ModelNotGranted,
@@ -21,6 +24,8 @@ from spendra.kernel.errors import (
 )
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+# Sets of budgets that a route remembers, should clients name ever other hosted tools.
+MOST_CHOICES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class AppliedBudget:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The periods of a route at one time, and the time for which they and the rest of the decision hold."""
+    """The periods of some budgets at one time, and the time for which they and the rest of the decision hold."""
 
     budgets: tuple[AppliedBudget, ...]
     period_ids: list[int]  # of `budgets`, in their order
@@ -44,8 +49,16 @@ class Window:
 
 
 @dataclass(slots=True)
+class Choice:
+    """The budgets of a route that apply to requests with certain hosted tools; `window` is renewed as time goes by."""
+
+    budgets: tuple[AppliedBudget, ...]
+    window: Window | None = field(default=None)
+
+
+@dataclass(slots=True)
 class Route:
-    """All of it from one snapshot; `window` alone is renewed as time goes by."""
+    """All of it from one snapshot; the windows of its choices alone are renewed as time goes by."""
 
     rules: OrganizationRules
     catalog: CatalogRules
@@ -55,13 +68,50 @@ class Route:
     prices: ModelPrices
     price_version_id: str
     account: AccountRule
-    budgets: tuple[AppliedBudget, ...]
+    budgets: tuple[AppliedBudget, ...]  # that may apply, whatever the request's tools
+    policies: tuple[PolicyRule, ...]  # in force, and able to have anything against a request of this route
+    view: RequestView  # of a request of which neither tools nor amounts are known
     scope_ids: list[str]
     organization_id: str
     actor_id: str
     valid_from: datetime
     valid_until: datetime
-    window: Window | None = field(default=None)
+    by_tools: tuple[int, ...] = field(init=False)  # the places in `budgets` of those that only certain tools concern
+    choices: dict[int, Choice] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.by_tools = tuple(n for n, applied in enumerate(self.budgets) if _asks_for_tools(applied.budget))
+
+    def choice(self, tools: frozenset[str] | None) -> Choice:
+        """The budgets that a request with these tools counts against, None being unknown ones: then all."""
+        left_out = self._left_out(tools) if self.by_tools else 0
+        choice = self.choices.get(left_out)
+        if choice is None:
+            if len(self.choices) >= MOST_CHOICES:
+                self.choices.clear()
+            budgets = tuple(applied for n, applied in enumerate(self.budgets) if not left_out >> n & 1)
+            choice = self.choices[left_out] = Choice(budgets)
+        return choice
+
+    def _left_out(self, tools: frozenset[str] | None) -> int:
+        """The places of those that don't count such a request, as bits."""
+        view = view_of(self, tools=tools)
+        places = 0
+        for n in self.by_tools:
+            selector = self.budgets[n].budget.selector
+            if selector is not None and selector.matches(view) is False:
+                places |= 1 << n
+        return places
+
+
+def view_of(
+    route: Route, *, tools: frozenset[str] | None, nanos: int = 0, input_tokens: int = 0, output_tokens: int = 0
+) -> RequestView:
+    view = route.view
+    return RequestView(
+        view.provider, view.model, view.named_model, view.endpoint, tools, view.environment, view.key_id,
+        view.actor_kind, view.scope_ids, nanos, input_tokens, output_tokens,
+    )  # fmt: skip
 
 
 def find_route(
@@ -79,22 +129,17 @@ def _work_out(
     rules: OrganizationRules, catalog: CatalogRules, key: KeyRule, provider: str, model: str, at: datetime
 ) -> Route:
     check_key(rules, key, at)
+    units = scopes_of(rules, key)
+    check_freezes(rules, key, units, provider)
     entry = _granted_entry(catalog, key, provider, model)
-    price = price_in_force(entry, rules.id, at)
-    if price is None:
-        raise ModelUnpriced(
-            f"{provider}/{entry.model} has no price, so its spend can't be capped. Ask an administrator to set one.",
-            param="model",
-        )
+    price = _price(rules, provider, entry, at)
     account = rules.accounts.get(provider)
     if account is None:
         raise ProviderNotConfigured(
             f"{rules.slug} has no account at {provider}. Ask an administrator to add one.", param="model"
         )
-    units = scope_set(key.actor_id, key.project_id, rules.parents)
-    budgets = tuple(_applied_budgets(rules, units))
-    if rules.requires_cap and not any(applied.budget.is_hard for applied in budgets):
-        raise CapRequired(f"{rules.slug} demands a hard cap for every request, and none applies to this key's scopes.")
+    view = view_for(rules, key, units, provider=provider, model=entry.model, named_model=model)
+    policies = policies_at(rules, units, at)
     return Route(
         rules=rules,
         catalog=catalog,
@@ -104,12 +149,14 @@ def _work_out(
         prices=price.prices,
         price_version_id=str(price.prices.version_id),
         account=account,
-        budgets=budgets,
+        budgets=tuple(applied for applied in _budgets_in_scope(rules, units) if _may_apply(applied.budget, view)),
+        policies=evaluation.applicable(policies.rules, view),
+        view=view,
         scope_ids=[str(rules.id), *map(str, units)],
         organization_id=str(rules.id),
         actor_id=str(key.actor_id),
-        valid_from=price.valid_from,
-        valid_until=min(key.expires_at or NEVER, price.valid_until or NEVER),
+        valid_from=max(price.valid_from, policies.since or price.valid_from),
+        valid_until=min(key.expires_at or NEVER, price.valid_until or NEVER, policies.until or NEVER),
     )
 
 
@@ -126,6 +173,67 @@ def check_key(rules: OrganizationRules, key: KeyRule, at: datetime) -> None:
             raise KeyRejected(f"The {rules.units[unit].kind} that this key belongs to is archived.")
     if rules.is_suspended:
         raise OrganizationSuspended(f"{rules.slug} is suspended: no request of its keys is forwarded.")
+
+
+def scopes_of(rules: OrganizationRules, key: KeyRule) -> tuple[UUID, ...]:
+    """The units of the key's scope set; the organization is above all of them."""
+    return scope_set(key.actor_id, key.project_id, rules.parents)
+
+
+def check_freezes(rules: OrganizationRules, key: KeyRule, units: tuple[UUID, ...], provider: str) -> None:
+    """Frozen where the stop switch is on for the organization, one of the units, the account or the key."""
+    if not rules.freeze_of:
+        return
+    freeze = evaluation.find_freeze(rules.freeze_of, scope_ids=(rules.id, *units), provider=provider, key_id=key.key_id)
+    if freeze is None:
+        return
+    unit = rules.units[UUID(freeze.target_id)] if freeze.target_kind == "unit" else None
+    said = sentences.frozen(freeze, unit=f"{unit.kind} {unit.name}" if unit else "")
+    raise Frozen(
+        f"{said.rstrip('.')}. An administrator can thaw it.",
+        details={"target": freeze.target_kind, "target_id": freeze.target_id, "reason": freeze.reason},
+    )
+
+
+def policies_at(rules: OrganizationRules, units: tuple[UUID, ...], at: datetime) -> RulesWindow:
+    return evaluation.window_of(evaluation.in_scope(rules.policies_of, units), at)
+
+
+def view_for(
+    rules: OrganizationRules,
+    key: KeyRule,
+    units: tuple[UUID, ...],
+    *,
+    provider: str,
+    model: str,
+    named_model: str,
+    tools: frozenset[str] | None = None,
+) -> RequestView:
+    """A chat request of which no amounts are known yet."""
+    return RequestView(
+        provider=provider,
+        model=model,
+        named_model=named_model,
+        endpoint="chat.completions",
+        tools=tools,
+        environment=key.environment,
+        key_id=key.key_id,
+        actor_kind=rules.units[key.actor_id].kind,
+        scope_ids=(rules.id, *units),
+        nanos=0,
+        input_tokens=0,
+        output_tokens=0,
+    )
+
+
+def _price(rules: OrganizationRules, provider: str, entry: CatalogEntry, at: datetime) -> PriceInForce:
+    price = price_in_force(entry, rules.id, at)
+    if price is None:
+        raise ModelUnpriced(
+            f"{provider}/{entry.model} has no price, so its spend can't be capped. Ask an administrator to set one.",
+            param="model",
+        )
+    return price
 
 
 def _granted_entry(catalog: CatalogRules, key: KeyRule, provider: str, model: str) -> CatalogEntry:
@@ -147,19 +255,29 @@ def is_granted(key: KeyRule, provider: str, model: str) -> bool:
     return any(matcher(grant).match(f"{provider}/{model}") for grant in key.grants)
 
 
-def _applied_budgets(rules: OrganizationRules, units: tuple[UUID, ...]) -> "list[AppliedBudget]":
-    applied = []
+def is_in_force(budget: BudgetRule, at: datetime) -> bool:
+    starts_at = budget.fixed_starts_at
+    return starts_at is None or starts_at <= at < (budget.fixed_ends_at or NEVER)
+
+
+def _asks_for_tools(budget: BudgetRule) -> bool:
+    return budget.selector is not None and bool(budget.selector.tools)
+
+
+def _may_apply(budget: BudgetRule, view: RequestView) -> bool:
+    """What can't be decided applies."""
+    return budget.selector is None or budget.selector.matches(view) is not False
+
+
+def _budgets_in_scope(rules: OrganizationRules, units: tuple[UUID, ...]) -> Iterator[AppliedBudget]:
     for budget in _budgets_of(rules, units):
         if budget.applies_to_each:
-            applied += [
-                AppliedBudget(budget, unit, lock_rank(rules.units[unit].kind))
-                for unit in units
-                if rules.units[unit].kind == budget.applies_to_each and _is_below(rules, unit, budget.unit_id)
-            ]
+            for unit in units:
+                if rules.units[unit].kind == budget.applies_to_each and _is_below(rules, unit, budget.unit_id):
+                    yield AppliedBudget(budget, unit, lock_rank(rules.units[unit].kind))
         else:
             kind = None if budget.unit_id is None else rules.units[budget.unit_id].kind
-            applied.append(AppliedBudget(budget, None, lock_rank(kind)))
-    return applied
+            yield AppliedBudget(budget, None, lock_rank(kind))
 
 
 def _budgets_of(rules: OrganizationRules, units: tuple[UUID, ...]) -> list[BudgetRule]:

@@ -1,6 +1,6 @@
 """What a gateway decides by: immutable, all of one moment, with the token that the database compares at reserve."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -8,6 +8,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from apps.catalog.types import CatalogSnapshot
+from apps.policies.selectors import Selector
+from apps.policies.types import ApprovalRule, FreezeRule, PolicyRule
 
 if TYPE_CHECKING:
     from apps.gateway.routing import Route
@@ -31,11 +33,13 @@ class BudgetRule:
     is_hard: bool
     fixed_starts_at: datetime | None
     fixed_ends_at: datetime | None
+    selector: Selector | None  # None where this release can't read it: then it counts every request of its scope
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRule:
     key_id: str
+    environment: str
     secret_sha256: bytes
     actor_id: UUID
     project_id: UUID | None
@@ -66,6 +70,7 @@ class OrganizationRules:
     slug: str
     zone: ZoneInfo
     week_starts_on: int
+    fiscal_year_starts_month: int
     default_output_tokens: int | None
     requires_cap: bool
     is_suspended: bool
@@ -74,14 +79,13 @@ class OrganizationRules:
     keys: Mapping[str, KeyRule]
     budgets: Mapping[UUID, BudgetRule]
     accounts: Mapping[str, AccountRule]
-    budgets_of: Mapping[UUID | None, tuple[BudgetRule, ...]]  # the same budgets by scope; None is the organization
+    policies: Mapping[UUID, PolicyRule]  # by version
+    freezes: Mapping[UUID, FreezeRule]
+    approvals: Mapping[UUID, ApprovalRule]
+    # The same again, by what they are looked up by. None is the organization.
+    budgets_of: Mapping[UUID | None, tuple[BudgetRule, ...]]
+    policies_of: Mapping[UUID | None, tuple[PolicyRule, ...]]
+    freeze_of: Mapping[tuple[str, str], FreezeRule]
+    approvals_of: Mapping[str, tuple[ApprovalRule, ...]]
     # Routes already worked out from this snapshot and one catalog, by key, provider and model; they go when it goes.
     routes: "dict[tuple[str, str, str], Route]" = field(default_factory=dict, compare=False, repr=False)
-
-
-def budgets_by_scope(budgets: Iterable[BudgetRule]) -> dict[UUID | None, tuple[BudgetRule, ...]]:
-    """In the order of their ids within a scope."""
-    scopes: dict[UUID | None, list[BudgetRule]] = {}
-    for budget in sorted(budgets, key=lambda budget: budget.id.int):
-        scopes.setdefault(budget.unit_id, []).append(budget)
-    return {scope: tuple(of_scope) for scope, of_scope in scopes.items()}

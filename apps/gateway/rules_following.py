@@ -2,12 +2,13 @@
 sees one moment, and a copy of the parts that it touches."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from apps.gateway.rules import BudgetRule, OrganizationRules, budgets_by_scope
+from apps.gateway.rules import OrganizationRules
+from apps.gateway.rules_indexes import indexes_after
 from apps.gateway.rules_parts import PARTS, SETTINGS, SETTINGS_TABLE, Ids, Part, settings_of
 
 # A transaction notes no more than that (`budgets_note_change_v2`). Rules that moved further are loaded whole.
@@ -57,9 +58,7 @@ def follow(held: OrganizationRules, answer: Mapping[str, Any]) -> OrganizationRu
         changed |= settings_of(answer["settings"])
     for part in PARTS:
         if any(source.table in names for source in part.sources):
-            changed[part.name] = _after(getattr(held, part.name), part, answer[part.name], names)
-    if "budgets" in changed:
-        changed["budgets_of"] = _scoped_again(held, changed["budgets"], names["budgets_budget"])
+            changed |= _after(held, part, answer[part.name], names)
     # A route rests on all of the rules: none outlives them.
     return replace(held, token=answer["token"], last_change=answer["moved"][-1][0], routes={}, **changed)
 
@@ -77,25 +76,19 @@ def _names(token: str, answer: Mapping[str, Any]) -> Names | None:
     return names if token == answer["token"] else None
 
 
-def _after(held: Mapping[Any, Any], part: Part, rows: list[Any], names: Names) -> Mapping[Any, Any]:
+def _after(held: OrganizationRules, part: Part, rows: list[Any], names: Names) -> dict[str, Any]:
+    """The part as it is now, and the index of it."""
     ids = Ids()
-    after = dict(held)
+    read = dict(part.rule(row, ids) for row in rows)
+    moved = {*_named(part, names), *read}
+    before = getattr(held, part.name)
+    now = {**before, **read}
+    for name in moved - read.keys():
+        now.pop(name, None)
+    return {part.name: now} | indexes_after(held, part.name, now, moved)
+
+
+def _named(part: Part, names: Names) -> Iterator[Any]:
     for source in part.sources:
-        for name in names.get(source.table, ()) if source.names_rule else ():
-            after.pop(UUID(name) if source.type == "uuid" else name, None)
-    after.update(part.rule(row, ids) for row in rows)
-    return after
-
-
-def _scoped_again(
-    held: OrganizationRules, budgets: Mapping[UUID, BudgetRule], names: Set[str]
-) -> Mapping[UUID | None, tuple[BudgetRule, ...]]:
-    """Only the scopes of the named budgets, before and after."""
-    moved = set(map(UUID, names))
-    after = dict(held.budgets_of)
-    arriving = [budgets[budget_id] for budget_id in moved if budget_id in budgets]
-    leaving = [held.budgets[budget_id] for budget_id in moved if budget_id in held.budgets]
-    scopes = {budget.unit_id for budget in (*arriving, *leaving)}
-    staying = [budget for scope in scopes for budget in after.pop(scope, ()) if budget.id not in moved]
-    after.update(budgets_by_scope([*staying, *arriving]))
-    return after
+        if source.names_rule:
+            yield from (UUID(name) if source.type == "uuid" else name for name in names.get(source.table, ()))

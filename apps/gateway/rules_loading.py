@@ -16,7 +16,8 @@ import psycopg
 
 from apps.budgets.connecting import GIVE_UP_SILENT_SERVERS
 from apps.catalog import queries as catalog_queries
-from apps.gateway.rules import CatalogRules, OrganizationRules, budgets_by_scope
+from apps.gateway.rules import CatalogRules, OrganizationRules
+from apps.gateway.rules_indexes import indexes
 from apps.gateway.rules_parts import PARTS, SETTINGS, Ids, Part, settings_of
 
 EVERYBODY = UUID(int=0)
@@ -123,9 +124,9 @@ def _build(organization_id: UUID, rows: _Rows) -> OrganizationRules:
         id=organization_id,
         token=rows.token,
         last_change=rows.last_change,
-        budgets_of=budgets_by_scope(parts["budgets"].values()),
         **settings_of(rows.settings),
         **parts,
+        **indexes(parts),
     )
 
 

@@ -9,7 +9,7 @@ from apps.budgets import reserving
 from apps.budgets.connecting import HotConnection
 from apps.budgets.periods import PeriodWindow, window
 from apps.budgets.types import PeriodKey
-from apps.gateway.routing import NEVER, AppliedBudget, Route, Window
+from apps.gateway.routing import AppliedBudget, Choice, Route, Window, is_in_force
 from spendra.kernel.errors import Busy
 
 BudgetOfUnit = tuple[str, str | None]
@@ -27,25 +27,26 @@ class PeriodBook:
         self._connection = connection
         self._current: dict[BudgetOfUnit, KnownPeriod] = {}
 
-    async def window(self, route: Route, at: datetime) -> Window:
-        """The periods of the route that hold `at`. Busy where they can't be opened just now, RulesMoved where a budget
-        of the route exists no more."""
-        if route.window is not None and at < route.window.until:
-            return route.window
-        known = {applied: self._period(applied, at) for applied in _in_force(route, at)}
+    async def window(self, route: Route, choice: Choice, at: datetime) -> Window:
+        """The periods of the chosen budgets of the route that hold `at`. Busy where they can't be opened just now,
+        RulesMoved where one of the budgets exists no more."""
+        if choice.window is not None and at < choice.window.until:
+            return choice.window
+        in_force = [applied for applied in choice.budgets if is_in_force(applied.budget, at)]
+        known = {applied: self._period(applied, at) for applied in in_force}
         # Kept apart from memory: while some are being opened, other requests forget and replace what is in it.
         periods = {applied: period for applied, period in known.items() if period is not None}
         missing = [applied for applied, period in known.items() if period is None]
         if missing:
             periods |= await self._open(route, missing, at)
-        route.window = _window(route, at, {applied: periods[applied] for applied in known})
-        return route.window
+        choice.window = _window(route, at, {applied: periods[applied] for applied in known})
+        return choice.window
 
     def forget(self, route: Route) -> None:
         """After a verdict of `stale`: what memory holds of these periods may be what is wrong."""
         for applied in route.budgets:
             self._current.pop(_name(applied), None)
-        route.window = None
+        route.choices.clear()
 
     def _period(self, applied: AppliedBudget, at: datetime) -> KnownPeriod | None:
         known = self._current.get(_name(applied))
@@ -95,21 +96,13 @@ def _name(applied: AppliedBudget) -> BudgetOfUnit:
     return str(applied.budget.id), str(applied.unit_id) if applied.unit_id else None
 
 
-def _in_force(route: Route, at: datetime) -> list[AppliedBudget]:
-    return [
-        applied
-        for applied in route.budgets
-        if applied.budget.fixed_starts_at is None
-        or applied.budget.fixed_starts_at <= at < (applied.budget.fixed_ends_at or NEVER)
-    ]
-
-
 def _bounds(route: Route, applied: AppliedBudget, at: datetime) -> PeriodWindow:
     return window(
         period_kind=applied.budget.period_kind,
         at=at,
         zone=route.rules.zone,
         week_starts_on=route.rules.week_starts_on,
+        fiscal_year_starts_month=route.rules.fiscal_year_starts_month,
         fixed_starts_at=applied.budget.fixed_starts_at,
         fixed_ends_at=applied.budget.fixed_ends_at,
     )

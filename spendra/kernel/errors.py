@@ -11,14 +11,18 @@ SpendraError
 │   ├── RouteNotFound           route_not_found
 │   ├── KeyRejected             key_rejected
 │   ├── OrganizationSuspended   organization_suspended
+│   ├── Frozen                  frozen
 │   ├── ModelNotFound           model_not_found
 │   ├── ModelNotGranted         model_not_granted
 │   ├── ModelUnpriced           model_unpriced
 │   ├── ProviderNotConfigured   provider_not_configured
 │   ├── CapRequired             cap_required
+│   ├── PolicyDenied            policy_denied
+│   ├── ReviewRequired          review_required
 │   ├── ReservationTooLarge     reservation_too_large
 │   ├── BudgetExceeded          budget_exceeded
-│   └── BudgetInFlight          budget_in_flight
+│   ├── BudgetInFlight          budget_in_flight
+│   └── RateLimited             rate_limited
 ├── Invalid                     a person or script asked for something that cannot be   (management, commands)
 │   └── NotFound                not_found
 ├── Conflict                    conflict
@@ -82,6 +86,10 @@ class OrganizationSuspended(Refused):
     code = "organization_suspended"
 
 
+class Frozen(Refused):
+    code = "frozen"
+
+
 class ModelNotFound(Refused):
     code = "model_not_found"
 
@@ -102,6 +110,14 @@ class CapRequired(Refused):
     code = "cap_required"
 
 
+class PolicyDenied(Refused):
+    code = "policy_denied"
+
+
+class ReviewRequired(Refused):
+    code = "review_required"
+
+
 class ReservationTooLarge(Refused):
     code = "reservation_too_large"
 
@@ -112,6 +128,10 @@ class BudgetExceeded(Refused):
 
 class BudgetInFlight(Refused):
     code = "budget_in_flight"
+
+
+class RateLimited(Refused):
+    code = "rate_limited"
 
 
 class Invalid(SpendraError):

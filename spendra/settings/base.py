@@ -40,6 +40,8 @@ for _origin in ALLOWED_ORIGINS:
         raise ImproperlyConfigured(
             f"SPENDRA_ALLOWED_ORIGINS: {_origin!r} is not an origin like https://spendra.example.com"
         )
+# Where people find the dashboard: what the gateway's answers link to.
+PUBLIC_URL = (env.read("SPENDRA_PUBLIC_URL") or next(iter(ALLOWED_ORIGINS), "")).rstrip("/")
 ALLOWED_HOSTS = [urlsplit(origin).hostname or "" for origin in ALLOWED_ORIGINS]
 CSRF_TRUSTED_ORIGINS = ALLOWED_ORIGINS
 if not IS_PRODUCTION:
