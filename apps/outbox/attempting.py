@@ -8,7 +8,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, Se
 
 from apps.outbox.types import Consumer, Message
 
-# So many alone in one batch, and it is not the messages that are at fault.
+# So many in a row, each alone, and it is not the messages that are at fault.
 _MOST_CULPRITS = 10
 _LONGEST_ERROR = 500
 
@@ -27,15 +27,15 @@ def attempt(consumer: Consumer, messages: Sequence[Message]) -> list[Failure]:
     """
     failures: list[Failure] = []
     parts = [list(messages)] if messages else []
+    in_a_row = 0
     while parts:
         part = parts.pop()
-        if len(failures) >= _MOST_CULPRITS:
+        if in_a_row >= _MOST_CULPRITS:
             failures += [Failure(message, failures[-1].error) for message in part]
-            continue
-        error = _hand_over(consumer, part)
-        if error is None:
-            continue
-        if len(part) == 1 or _was_kept_waiting(error):
+        elif (error := _hand_over(consumer, part)) is None:
+            in_a_row = 0
+        elif len(part) == 1 or _was_kept_waiting(error):
+            in_a_row += 1
             failures += [Failure(message, _told(error)) for message in part]
         else:
             middle = len(part) // 2

@@ -68,6 +68,19 @@ def test_a_poisoned_message_keeps_neither_the_batch_nor_the_other_consumers(writ
     assert OutboxMessage.objects.count() == 0
 
 
+def test_many_poisoned_messages_among_others_keep_none_of_them(writer: Connection) -> None:
+    words = [str(number) for number in range(90)]
+    put(writer, *words)
+
+    def deaf_to_thirds(message: Any) -> None:
+        if int(message.payload["said"]) % 3 == 0:
+            raise ValueError
+
+    done = delivering.deliver([listener(before=deaf_to_thirds)])
+    assert (done.ended["ann", "delivered"], done.ended["ann", "failed"]) == (60, 30)
+    assert heard(writer) == {word: 1 for word in words if int(word) % 3}
+
+
 def test_a_consumer_that_is_broken_is_not_tried_with_every_message(writer: Connection) -> None:
     tries = []
 

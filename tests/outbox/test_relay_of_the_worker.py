@@ -110,8 +110,7 @@ def test_a_slow_consumer_does_not_delay_the_sweeper(worker: Any, database: Datab
     shop.spend(1)
     with _held_up(database):
         before = _series(worker, sweeps)
-        eventually(lambda: _series(worker, sweeps) >= before + 2)
-        assert _waiting(database)
+        eventually(lambda: _waiting(database) and _series(worker, sweeps) >= before + 2)
     eventually(lambda: _is_counted(shop))
 
 

@@ -27,7 +27,7 @@ from tests.databases import Database
 from tests.roles.commands import Role, command_of, eventually, role
 from tests.rollups.booking import Shop, counted, kept, open_shop
 
-SECONDS = 20
+SECONDS = 12
 
 
 @pytest.fixture
