@@ -101,6 +101,7 @@ def _recount_periods(
 @transaction.atomic(durable=True)
 def _recount(grain: Grain, stored: str, parameters: dict[str, Any], *, where: str = "true") -> int:
     with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL work_mem = '64MB'")
         # Two rebuilds would both add the same difference. Taken before the statement that looks.
         lock = f"ledger rollups of {parameters['organization']}"
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [lock])
