@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 
 from apps.orgs.admin_columns import OrganizationColumn, OrganizationFilter
 from apps.policies import admin_forms
-from apps.policies.models import Approval, ApprovalUse, Freeze, Policy, PolicyVersion, Review, VersionState
+from apps.policies.models import Approval, ApprovalUse, Freeze, Policy, PolicyVersion, Review, ShadowCount, VersionState
 from spendra.kernel.admin_links import row_link
 from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
 from spendra.kernel.money import align_usd, format_usd
@@ -56,7 +56,7 @@ class PolicyVersionAdmin(GovernedAdmin):
     search_fields = ("policy__name", "organization__slug", "id")
     fields = readonly_fields = (
         "id", "organization", "policy", "number", "state", "selector", "rule", "effective_from", "effective_until",
-        "created_by", "created_at", "shadowed_at", "activated_at", "retired_at",
+        "in_shadow", "created_by", "created_at", "shadowed_at", "activated_at", "retired_at",
     )  # fmt: skip
     audited_kind, audited_field = "policy", "policy_id"
     acts = {
@@ -65,6 +65,16 @@ class PolicyVersionAdmin(GovernedAdmin):
         "activate": admin_forms.Activate,
         "retire": admin_forms.Retire,
     }
+
+    @admin.display(description="in shadow")
+    def in_shadow(self, version: PolicyVersion) -> str:
+        count = ShadowCount.objects.filter(version_id=version.id).first()
+        if count is None:
+            return "nothing counted"
+        return (
+            f"of {count.asked} requests it would have denied {count.denied} and held back {count.for_review}, "
+            f"from {count.first_at:%Y-%m-%d %H:%M} to {count.last_at:%Y-%m-%d %H:%M} UTC"
+        )
 
 
 class OpenFilter(admin.SimpleListFilter):

@@ -1,7 +1,7 @@
 from uuid import UUID
 
 from apps.orgs.models import Organization
-from apps.policies.models import Policy, PolicyVersion, Review, VersionState
+from apps.policies.models import Policy, PolicyVersion, Review, ShadowCount, VersionState
 from spendra.kernel.errors import NotFound
 
 
@@ -27,6 +27,11 @@ def versions_of(organization: Organization) -> list[PolicyVersion]:
     """What is not retired, by name and then newest first."""
     versions = PolicyVersion.objects.filter(organization=organization).exclude(state=VersionState.RETIRED)
     return list(versions.select_related("policy__unit").order_by("policy__name", "-number"))
+
+
+def shadow_counts(organization: Organization) -> dict[UUID, ShadowCount]:
+    """By the id of the version."""
+    return {count.version_id: count for count in ShadowCount.objects.filter(organization_id=organization.id)}
 
 
 def find_review(organization: Organization, review_id: str) -> Review:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from apps.orgs.models import Organization, Unit
-from apps.policies.models import Freeze, PolicyVersion, Review, ReviewState
+from apps.policies.models import Freeze, PolicyVersion, Review, ReviewState, ShadowCount
 from apps.policies.types import Finding
 from spendra.kernel.money import format_usd
 
@@ -29,6 +29,19 @@ def told_version(version: PolicyVersion, findings: Sequence[Finding] | None = No
             {"code": finding.code, "refused": finding.is_refused, "message": finding.message} for finding in findings
         ]
     return told
+
+
+def told_shadow(count: ShadowCount | None) -> dict[str, object] | None:
+    """What a version would have said of the requests that met it in shadow."""
+    if count is None:
+        return None
+    return {
+        "asked": count.asked,
+        "denied": count.denied,
+        "for_review": count.for_review,
+        "first_at": _instant(count.first_at),
+        "last_at": _instant(count.last_at),
+    }
 
 
 def told_freeze(freeze: Freeze, *, organization: Organization) -> dict[str, object]:

@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.orgs.queries import organization_by_slug
-from apps.policies.queries import versions_of
-from apps.policies.telling import told_version
+from apps.policies.queries import shadow_counts, versions_of
+from apps.policies.telling import told_shadow, told_version
 from spendra.kernel.commands import JsonCommand
 
 
@@ -15,12 +15,25 @@ class Command(JsonCommand):
         parser.add_argument("--organization", required=True, metavar="SLUG")
 
     def perform(self, **options: Any) -> list[dict[str, object]]:
-        return [told_version(version) for version in versions_of(organization_by_slug(options["organization"]))]
+        organization = organization_by_slug(options["organization"])
+        counts = shadow_counts(organization)
+        return [
+            {**told_version(version), "shadow": told_shadow(counts.get(version.id))}
+            for version in versions_of(organization)
+        ]
 
     def describe(self, result: list[dict[str, Any]]) -> str:
-        lines = (
-            f"{told['name']}  version {told['number']}  {told['state']}  {told['kind']}  "
-            f"{told['unit'] or 'organization'}  {told['selector']}  {told['rule']}"
-            for told in result
-        )
-        return "\n".join(lines) or "There are no policies."
+        return "\n".join(map(_line, result)) or "There are no policies."
+
+
+def _line(told: dict[str, Any]) -> str:
+    shadow = told["shadow"]
+    counted = (
+        f"  in shadow, of {shadow['asked']} requests: {shadow['denied']} denied, {shadow['for_review']} held back"
+        if shadow
+        else ""
+    )
+    return (
+        f"{told['name']}  version {told['number']}  {told['state']}  {told['kind']}  "
+        f"{told['unit'] or 'organization'}  {told['selector']}  {told['rule']}{counted}"
+    )
