@@ -19,6 +19,7 @@ JOBS = (
     Job("make month partitions ahead", "apps.budgets.tasks.ensure_partitions", minutes=60),
     Job("forget what rules moved", "apps.budgets.tasks.prune_changes", minutes=10),
     Job("open periods ahead", "apps.budgets.tasks.open_periods_ahead", minutes=5),
+    Job("forget windows of rate limits", "apps.budgets.tasks.forget_short_periods", minutes=5),
     Job("sign audit checkpoints", "apps.audit.tasks.sign_checkpoints", minutes=5),
 )
 

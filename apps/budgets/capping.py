@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -5,21 +6,23 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.audit.recording import AuditTrail
-from apps.budgets import seeding
-from apps.budgets.models import Budget, Hardness, Measure, PeriodKind
+from apps.budgets import allocating, seeding
+from apps.budgets.models import Budget, Hardness, Measure, PeriodKind, amount_in_words
+from apps.keys.queries import find_key
 from apps.orgs import organizations
 from apps.orgs.models import Organization, Unit, UnitKind
 from apps.orgs.queries import units_by_id
+from apps.policies import selectors
 from spendra.kernel import clock
-from spendra.kernel.errors import Invalid, NotFound
+from spendra.kernel.errors import Conflict, Invalid, NotFound
 from spendra.kernel.money import MAX_CAP_NANOS
 
 _TRAIL = AuditTrail(
     room="budgets",
     kind="budget",
     fields=(
-        "unit_id", "applies_to_each", "measure", "period_kind", "hardness", "fixed_starts_at", "fixed_ends_at",
-        "counts_from_now",
+        "unit_id", "applies_to_each", "measure", "period_kind", "hardness", "selector", "fixed_starts_at",
+        "fixed_ends_at", "counts_from_now", "allocated_from_id",
     ),
 )  # fmt: skip
 
@@ -34,17 +37,20 @@ def set_cap(
     period_kind: str,
     amount: int,
     hardness: str = Hardness.HARD,
+    selector: Mapping[str, object] | None = None,
+    allocated_from: Budget | None = None,
     fixed_starts_at: datetime | None = None,
     fixed_ends_at: datetime | None = None,
     counts_from_now: bool = False,
     acting: str,
     reason: str = "",
 ) -> Budget:
-    """Creates the one budget of that scope, measure, period and hardness, or changes its amount.
+    """Creates the one budget of that scope, measure, period, hardness and selector, or changes its amount.
 
     From the commit on it binds the next request of every gateway. A new budget's current period then counts what its
-    window had seen before, unless `counts_from_now`.
-    NotFound for another organization's unit, Invalid for values that cannot be. Locks the organization's row.
+    window had seen before, unless `counts_from_now` or hosted tools select, of which entries say nothing.
+    NotFound for another organization's unit, key or budget, Invalid for values that cannot be, Conflict where an
+    allocation does not fit. Locks the organization's row, then the budget it is allocated from, then its own.
     """
     organizations.lock(organization)
     _check_choices(applies_to_each, measure, period_kind, hardness)
@@ -57,24 +63,43 @@ def set_cap(
         measure=measure,
         period_kind=period_kind,
         hardness=hardness,
+        selector=(selected := _checked_selector(organization, selector)),
         fixed_starts_at=fixed_starts_at,
         fixed_ends_at=fixed_ends_at,
         amount=amount,
-        counts_from_now=counts_from_now,
+        counts_from_now=counts_from_now or "tools" in selected,
     )
     budget = _same_budget(wanted)
     if budget is None:
-        return _create(wanted, acting=acting, reason=reason)
+        return _create(wanted, parent=allocated_from, acting=acting, reason=reason)
+    if allocated_from is not None and budget.allocated_from_id != allocated_from.id:
+        raise Conflict("This budget exists and is not allocated from that one: allocate it first, then change it.")
     return change_amount(budget, amount=amount, acting=acting, reason=reason)
 
 
 @transaction.atomic
-def change_amount(budget: Budget, *, amount: int, acting: str, reason: str = "") -> Budget:
-    """Moves a cap; no period is touched, and the next request meets the new one. Invalid for an archived budget."""
+def change_amount(
+    budget: Budget, *, amount: int, expected_amount: int | None = None, acting: str, reason: str = ""
+) -> Budget:
+    """Moves a cap; no period is touched, and the next request meets the new one, also where more is spent already.
+
+    Two changes take turns, and the later one stands; whoever passes the amount that he saw as `expected_amount` gets a
+    Conflict instead where it was changed in the meantime. Conflict as well where an allocation does not fit, Invalid
+    for an archived budget. Locks the budget that it is allocated from, then its own row.
+    """
     _check_amount(amount)
-    current = _locked(budget)
+    current = allocating.lock(budget)
     if current.archived_at is not None:
         raise Invalid("This budget is archived: set a new cap instead.")
+    if expected_amount is not None and current.amount != expected_amount:
+        raise Conflict(
+            f"Somebody has changed this cap to {amount_in_words(current.amount, current.measure)} in the meantime.",
+            details={"amount": str(current.amount)},
+        )
+    if amount < current.amount:
+        allocating.check_holds(current, amount=amount)
+    elif current.allocated_from_id is not None:
+        allocating.check_fits(current, amount=amount)
     before, after = {"amount": str(current.amount)}, {"amount": str(amount)}
     if before != after:
         current.amount = amount
@@ -86,14 +111,16 @@ def change_amount(budget: Budget, *, amount: int, acting: str, reason: str = "")
 @transaction.atomic
 def archive_cap(budget_id: UUID, *, organization: Organization, acting: str, reason: str = "") -> Budget:
     """Ends a budget: the next request is no longer held to it; its periods keep counting what is under way. Idempotent.
+    What it was allocated is free again.
 
-    NotFound where it is not the organization's. Locks the budget's row.
+    NotFound where it is not the organization's, Conflict while others are allocated from it. Locks the budget's row.
     """
     budget = Budget.objects.filter(id=budget_id, organization=organization).first()
     if budget is None:
         raise NotFound(f"There is no budget {budget_id} in {organization}.")
-    current = _locked(budget)
+    current = allocating.lock(budget)
     if current.archived_at is None:
+        allocating.check_holds(current, amount=None)
         current.archived_at = clock.now()
         current.save(update_fields=["archived_at"])
         after = {"archived_at": current.archived_at}
@@ -101,7 +128,9 @@ def archive_cap(budget_id: UUID, *, organization: Organization, acting: str, rea
     return current
 
 
-def _create(budget: Budget, *, acting: str, reason: str) -> Budget:
+def _create(budget: Budget, *, parent: Budget | None, acting: str, reason: str) -> Budget:
+    if parent is not None:
+        allocating.join(budget, parent=parent)
     budget.save(force_insert=True)
     after = {**_TRAIL.state(budget), "amount": str(budget.amount)}
     _TRAIL.record("set_cap", budget, after=after, acting=acting, reason=reason)
@@ -118,14 +147,11 @@ def _same_budget(wanted: Budget) -> Budget | None:
         measure=wanted.measure,
         period_kind=wanted.period_kind,
         hardness=wanted.hardness,
+        selector=wanted.selector,
         fixed_starts_at=wanted.fixed_starts_at,
         fixed_ends_at=wanted.fixed_ends_at,
         archived_at=None,
     ).first()
-
-
-def _locked(budget: Budget) -> Budget:
-    return Budget.objects.select_for_update(no_key=True, of=("self",)).get(id=budget.id)
 
 
 def _usable(organization: Organization, unit: Unit) -> Unit:
@@ -133,6 +159,14 @@ def _usable(organization: Organization, unit: Unit) -> Unit:
     if current.archived_at is not None:
         raise Invalid(f"The {current} is archived. Restore it, or choose another.", param="unit")
     return current
+
+
+def _checked_selector(organization: Organization, selector: Mapping[str, object] | None) -> dict[str, list[str]]:
+    """In one order, so that two that say the same are the same."""
+    parsed = selectors.parse(selector or {})
+    for key_id in parsed.key_ids:
+        find_key(key_id, organization=organization)
+    return {name: sorted(values) for name, values in parsed.as_json().items()}
 
 
 def _check_choices(applies_to_each: str, measure: str, period_kind: str, hardness: str) -> None:

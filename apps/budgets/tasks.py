@@ -1,6 +1,6 @@
 """What the worker does for this room; when, is in spendra/schedules.py. Each may run twice at once."""
 
-from apps.budgets import maintenance, seeding
+from apps.budgets import forgetting, maintenance, seeding
 
 
 def ensure_partitions() -> int:
@@ -9,6 +9,10 @@ def ensure_partitions() -> int:
 
 def open_periods_ahead() -> int:
     return seeding.open_ahead()
+
+
+def forget_short_periods() -> int:
+    return forgetting.forget_short_periods()
 
 
 def prune_changes() -> int:

@@ -1,0 +1,69 @@
+"""How commands of this room ask for amounts and instants, and tell them."""
+
+from argparse import ArgumentTypeError
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from apps.budgets.models import Budget, Measure
+from apps.budgets.types import PeriodState
+from spendra.kernel.errors import Invalid
+from spendra.kernel.money import format_usd, parse_usd
+
+
+def nanos(text: str) -> int:
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def instant(text: str) -> datetime:
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no instant: write it like 2025-11-02T14:00+01:00") from error
+    if read.tzinfo is None:
+        raise ArgumentTypeError(f"{text!r} needs a time zone: write it like 2025-11-02T14:00+01:00 or …Z")
+    return read
+
+
+def add_amount(parser: CommandParser) -> None:
+    amount = parser.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--amount-usd", type=nanos, metavar="1.50", dest="amount_nanos")
+    amount.add_argument("--amount", type=int, metavar="N", help="Of requests or tokens.")
+
+
+def read_amount(options: dict[str, Any], measure: str) -> int:
+    """Invalid where the amount is not one of that measure."""
+    given: int | None = options["amount_nanos"] if measure == Measure.NANOS else options["amount"]
+    if given is None:
+        wanted = "--amount-usd" if measure == Measure.NANOS else "--amount"
+        raise Invalid(f"A budget in {'USD' if measure == Measure.NANOS else measure} takes {wanted}.", param="amount")
+    return given
+
+
+def told_budget(budget: Budget) -> dict[str, object]:
+    is_money = budget.measure == Measure.NANOS
+    return {
+        "budget_id": str(budget.id),
+        "unit": budget.unit and f"{budget.unit.kind}:{budget.unit.name}",
+        "applies_to_each": budget.applies_to_each or None,
+        "measure": budget.measure,
+        "period": budget.period_kind,
+        "hardness": budget.hardness,
+        "selector": budget.selector,
+        "allocated_from": budget.allocated_from_id and str(budget.allocated_from_id),
+        "amount": str(budget.amount),
+        "amount_nanos": str(budget.amount) if is_money else None,
+        "amount_usd": format_usd(budget.amount) if is_money else None,
+    }
+
+
+def told_state(state: PeriodState) -> dict[str, object]:
+    """Amounts as strings, since a script may read them as floats."""
+    amounts = {name: str(state[name]) for name in ("cap", "base", "settled", "reserved", "remaining")}
+    told = {"period_id": str(state["id"]), **state, **amounts}
+    del told["id"], told["budget_id"]
+    return told
