@@ -21,6 +21,7 @@ from apps.gateway.chat import ChatCompletions, Line, Receive, Send
 from apps.gateway.forwarding import Headers, Upstream
 from apps.gateway.listing import ModelList
 from apps.gateway.process import GatewayProcess
+from apps.gateway.remaining import RemainingBudget
 from apps.gateway.reviews import Reviews
 from apps.gateway.rules_loading import EVERYBODY
 from apps.gateway.rules_store import RulesStore
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 _ROUTES = {
     "/v1/chat/completions": "POST",
     "/v1/models": "GET",
+    "/v1/spendra/budget": "GET",
     "/health": "GET",
     "/health/live": "GET",
     "/metrics": "GET",
@@ -59,9 +61,10 @@ class Gateway:
         self._process = GatewayProcess(uuid7(), self._store, self._booking)
         self._reviews = Reviews(self._store.connection, public_url=settings.PUBLIC_URL)
         self._shadows = ShadowCounts(self._store.connection)
+        periods = PeriodBook(self._store.connection)
         admission = Admission(
             self._store,
-            PeriodBook(self._store.connection),
+            periods,
             self._seeder,
             self._booking,
             self._reviews,
@@ -71,6 +74,7 @@ class Gateway:
         )
         self._chat = ChatCompletions(admission, self._booking, self._upstream, self._store)
         self._models = ModelList(admission)
+        self._remaining = RemainingBudget(admission, self._store, periods, self._store.connection, self._seeder)
         await self._process.start()
         with suppress(Busy):
             await self._store.reload(EVERYBODY)
@@ -121,6 +125,9 @@ class Gateway:
         elif path == "/v1/models":
             headers.check_headers(client)
             await _send_json(send, 200, await self._models(_caller(scope, request_id)), request_id)
+        elif path == "/v1/spendra/budget":
+            headers.check_headers(client)
+            await _send_json(send, 200, await self._remaining(_caller(scope, request_id)), request_id)
         elif path == "/metrics":
             await self._metrics(client, send, request_id)
         else:

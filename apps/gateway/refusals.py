@@ -6,6 +6,7 @@ from uuid import UUID
 from apps.budgets.types import Verdict
 from apps.gateway.estimates import Estimate
 from apps.gateway.routing import AppliedBudget, Route, Window
+from apps.gateway.rules import OrganizationRules
 from apps.policies.selectors import told
 from apps.policies.types import Decision, Fired
 from spendra.kernel.errors import (
@@ -30,7 +31,7 @@ def from_verdict(verdict: Verdict, route: Route, window: Window, estimate: Estim
     applied = window.budgets[window.period_ids.index(verdict["period_id"])]
     details = _details(verdict, applied, route, estimate)
     kind, measure = applied.budget.period_kind, verdict["measure"]
-    cap = f"{kind} cap of {_amount(verdict['cap'], measure)} on {scope_name(applied, route)}{_for(applied)}"
+    cap = f"{kind} cap of {_amount(verdict['cap'], measure)} on {scope_name(applied, route.rules)}{_for(applied)}"
     asked = f"this request asked {_amount(_asked(estimate, measure), measure)}{_why(estimate, measure)}"
     if verdict["verdict"] == "exceeded":
         return BudgetExceeded(
@@ -74,17 +75,17 @@ def reservation_too_large(estimate: Estimate, limit: int) -> ReservationTooLarge
     )
 
 
-def scope_name(applied: AppliedBudget, route: Route) -> str:
+def scope_name(applied: AppliedBudget, rules: OrganizationRules) -> str:
     unit: UUID | None = applied.unit_id or applied.budget.unit_id
     if unit is None:
-        return f"organization {route.rules.slug}"
-    return f"{route.rules.units[unit].kind} {route.rules.units[unit].name}"
+        return f"organization {rules.slug}"
+    return f"{rules.units[unit].kind} {rules.units[unit].name}"
 
 
 def _details(verdict: Verdict, applied: AppliedBudget, route: Route, estimate: Estimate) -> dict[str, object]:
     return {
         "rule": str(applied.budget.id),
-        "scope": scope_name(applied, route),
+        "scope": scope_name(applied, route.rules),
         "scope_id": str(applied.unit_id or applied.budget.unit_id or route.rules.id),
         "measure": verdict["measure"],
         "cap": str(verdict["cap"]),

@@ -149,7 +149,7 @@ def _work_out(
         prices=price.prices,
         price_version_id=str(price.prices.version_id),
         account=account,
-        budgets=tuple(applied for applied in _budgets_in_scope(rules, units) if _may_apply(applied.budget, view)),
+        budgets=tuple(applied for applied in budgets_in_scope(rules, units) if _may_apply(applied.budget, view)),
         policies=evaluation.applicable(policies.rules, view),
         view=view,
         scope_ids=[str(rules.id), *map(str, units)],
@@ -269,7 +269,8 @@ def _may_apply(budget: BudgetRule, view: RequestView) -> bool:
     return budget.selector is None or budget.selector.matches(view) is not False
 
 
-def _budgets_in_scope(rules: OrganizationRules, units: tuple[UUID, ...]) -> Iterator[AppliedBudget]:
+def budgets_in_scope(rules: OrganizationRules, units: tuple[UUID, ...]) -> Iterator[AppliedBudget]:
+    """Of these units and of the organization, each-budgets for each unit they are for; whatever they select."""
     for budget in _budgets_of(rules, units):
         if budget.applies_to_each:
             for unit in units:

@@ -1,6 +1,6 @@
 """Which periods a route's budgets are in at this moment: remembered, and opened on first use."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import psycopg
@@ -10,6 +10,7 @@ from apps.budgets.connecting import HotConnection
 from apps.budgets.periods import PeriodWindow, window
 from apps.budgets.types import PeriodKey
 from apps.gateway.routing import AppliedBudget, Choice, Route, Window, is_in_force
+from apps.gateway.rules import OrganizationRules
 from spendra.kernel.errors import Busy
 
 BudgetOfUnit = tuple[str, str | None]
@@ -32,15 +33,20 @@ class PeriodBook:
         RulesMoved where one of the budgets exists no more."""
         if choice.window is not None and at < choice.window.until:
             return choice.window
-        in_force = [applied for applied in choice.budgets if is_in_force(applied.budget, at)]
-        known = {applied: self._period(applied, at) for applied in in_force}
+        choice.window = _window(route, at, await self.periods(route.rules, choice.budgets, at))
+        return choice.window
+
+    async def periods(
+        self, rules: OrganizationRules, budgets: Iterable[AppliedBudget], at: datetime
+    ) -> dict[AppliedBudget, KnownPeriod]:
+        """The periods that hold `at`, of those budgets that are in force then. Errors as for `window`."""
+        known = {applied: self._period(applied, at) for applied in budgets if is_in_force(applied.budget, at)}
         # Kept apart from memory: while some are being opened, other requests forget and replace what is in it.
         periods = {applied: period for applied, period in known.items() if period is not None}
         missing = [applied for applied, period in known.items() if period is None]
         if missing:
-            periods |= await self._open(route, missing, at)
-        choice.window = _window(route, at, {applied: periods[applied] for applied in known})
-        return choice.window
+            periods |= await self._open(rules, missing, at)
+        return {applied: periods[applied] for applied in known}
 
     def forget(self, route: Route) -> None:
         """After a verdict of `stale`: what memory holds of these periods may be what is wrong."""
@@ -52,13 +58,15 @@ class PeriodBook:
         known = self._current.get(_name(applied))
         return known if known is not None and known[1] <= at < known[2] else None
 
-    async def _open(self, route: Route, missing: list[AppliedBudget], at: datetime) -> dict[AppliedBudget, KnownPeriod]:
-        wanted = {applied: _bounds(route, applied, at) for applied in missing}
+    async def _open(
+        self, rules: OrganizationRules, missing: list[AppliedBudget], at: datetime
+    ) -> dict[AppliedBudget, KnownPeriod]:
+        wanted = {applied: _bounds(rules, applied, at) for applied in missing}
         keys = [
             PeriodKey(
                 budget_id=str(applied.budget.id),
                 unit_id=str(applied.unit_id) if applied.unit_id else None,
-                organization_id=route.organization_id,
+                organization_id=str(rules.id),
                 label=bounds.label,
                 starts_at=bounds.starts_at.isoformat(),
                 ends_at=bounds.ends_at.isoformat(),
@@ -96,13 +104,13 @@ def _name(applied: AppliedBudget) -> BudgetOfUnit:
     return str(applied.budget.id), str(applied.unit_id) if applied.unit_id else None
 
 
-def _bounds(route: Route, applied: AppliedBudget, at: datetime) -> PeriodWindow:
+def _bounds(rules: OrganizationRules, applied: AppliedBudget, at: datetime) -> PeriodWindow:
     return window(
         period_kind=applied.budget.period_kind,
         at=at,
-        zone=route.rules.zone,
-        week_starts_on=route.rules.week_starts_on,
-        fiscal_year_starts_month=route.rules.fiscal_year_starts_month,
+        zone=rules.zone,
+        week_starts_on=rules.week_starts_on,
+        fiscal_year_starts_month=rules.fiscal_year_starts_month,
         fixed_starts_at=applied.budget.fixed_starts_at,
         fixed_ends_at=applied.budget.fixed_ends_at,
     )
