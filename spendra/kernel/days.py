@@ -14,8 +14,8 @@ def first_instant(day: date, zone: ZoneInfo) -> datetime:
 
 
 def day_of(at: datetime, zone: ZoneInfo) -> date:
-    """The date that holds the instant. Not always the date on the clock: where clocks go back over midnight, the evening
-    comes twice, and its second coming belongs to the day that has begun."""
+    """The date that holds the instant. Not always the date on the clock: where clocks go back over midnight, the
+    evening comes twice, and its second coming belongs to the day that has begun."""
     day = at.astimezone(zone).date() - DAY
     while first_instant(day + DAY, zone) <= at:
         day += DAY
