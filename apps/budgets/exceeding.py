@@ -34,7 +34,7 @@ _OUTGROWN = """
                  CASE %(measure)s WHEN 'nanos' THEN amount_nanos WHEN 'tokens' THEN amount_tokens ELSE 0 END AS amount
           FROM budgets_reservation
           WHERE organization_id = %(organization)s AND %(period)s = ANY (period_ids) AND state <> 'open'
-            AND id >= spendra_uuid7_floor_v1(%(starts_at)s::timestamptz - interval '1 hour')) ended
+            AND id >= spendra_uuid7_floor_v1(greatest(%(starts_at)s::timestamptz - interval '1 hour', 'epoch'))) ended
 """
 
 
