@@ -3,11 +3,11 @@
 Rows are walked in chunks, a short statement each: its one snapshot shows a settle whole or not at all, and is gone
 before vacuum misses it. What a walk has found right and can't change any more is kept: the next run goes on from there.
 
-- Reservations by id, up to the oldest that is open, each with the entries of its end. One that gets an entry later is
-  proved again by the walk over entries.
+- Reservations by id: what they refer to, and the entries of their end. Kept up to the oldest that is open; one that
+  gets an entry later is proved again by the walk over entries.
 - Spend events by id. Entries by organization and time, each with its reservation and its spend event.
 - Periods. A sum over many statements has no snapshot of its own, but entries never change, and before a certain instant
-  none can appear any more (HORIZON in verifying_sql.py). So those before it are summed in chunks and their sums kept;
+  none can appear any more (BOUNDS in verifying_sql.py). So those before it are summed in chunks, and their sums kept;
   the last statement reads, in one snapshot, the counters, the sums, and the few entries since.
 """
 
@@ -22,7 +22,8 @@ from django.db.backends.utils import CursorWrapper
 
 from apps.budgets import verifying_sql as sql
 
-CHUNK_ROWS = 10_000
+# Each is looked up in other tables; or it is only read, and what it names is looked up once a chunk.
+_ROWS, _MANY_ROWS = 10_000, 25_000
 _NIL = UUID(int=0)
 
 Progress = Callable[[str, int], None]
@@ -40,13 +41,15 @@ class Difference:
 class _Walk:
     name: str
     start: str
+    size: int
     chunk: str
     checks: tuple[str, ...]
 
 
-_RESERVATIONS = _Walk("reservations", str(_NIL), sql.RESERVATION_CHUNK, (sql.RESERVATIONS, sql.RESERVATION_REFERENCES))
-_SPEND_EVENTS = _Walk("spend_events", str(_NIL), sql.SPEND_EVENT_CHUNK, (sql.SPEND_EVENTS,))
-_ENTRIES = _Walk("entries", "1970-01-01T00:00:00Z", sql.ENTRY_CHUNK, (sql.ENTRIES, sql.RESERVATIONS_AGAIN))
+_REFERENCES = _Walk("references", str(_NIL), _MANY_ROWS, sql.RESERVATION_CHUNK, (sql.RESERVATION_REFERENCES,))
+_RESERVATIONS = _Walk("reservations", str(_NIL), _ROWS, sql.RESERVATION_CHUNK, (sql.RESERVATIONS,))
+_SPEND_EVENTS = _Walk("spend_events", str(_NIL), _ROWS, sql.SPEND_EVENT_CHUNK, (sql.SPEND_EVENTS,))
+_ENTRIES = _Walk("entries", "1970-01-01T00:00:00Z", _ROWS, sql.ENTRY_CHUNK, (sql.ENTRIES, sql.RESERVATIONS_AGAIN))
 
 
 def verify(*, full: bool = False, progress: Progress = lambda walk, rows: None) -> Iterator[Difference]:
@@ -60,8 +63,8 @@ def verify(*, full: bool = False, progress: Progress = lambda walk, rows: None) 
     # Entries after these bounds are proved now and again by the next run, which then sees how their reservations ended.
     bounds = _bounds()
     kept = _position(_RESERVATIONS, _NIL)
-    yield from _walk(_RESERVATIONS, _NIL, bounds, progress)
-    yield from _walk(_SPEND_EVENTS, _NIL, bounds, progress)
+    for walk in (_REFERENCES, _RESERVATIONS, _SPEND_EVENTS):
+        yield from _walk(walk, _NIL, bounds, progress)
     for organization in _organizations():
         yield from _walk(_ENTRIES, organization, {**bounds, "kept": kept, "until": "infinity"}, progress)
     yield from _compare_periods(progress)
@@ -70,7 +73,7 @@ def verify(*, full: bool = False, progress: Progress = lambda walk, rows: None) 
 def _walk(walk: _Walk, organization: UUID, bounds: dict[str, str], progress: Progress) -> Iterator[Difference]:
     chunk = {**bounds, "walk": walk.name, "organization": organization, "first": _position(walk, organization)}
     is_kept = True
-    for rows, is_final in _chunks(walk.chunk, chunk):
+    for rows, is_final in _chunks(walk.chunk, chunk, walk.size):
         found = [difference for check in walk.checks for difference in _differences(check, chunk)]
         yield from found
         is_kept = is_kept and is_final and not found
@@ -82,7 +85,7 @@ def _walk(walk: _Walk, organization: UUID, bounds: dict[str, str], progress: Pro
 def _compare_periods(progress: Progress) -> Iterator[Difference]:
     _sum_up(progress)
     chunk: dict[str, Any] = {"first": 0}
-    for (rows,) in _chunks(sql.PERIOD_CHUNK, chunk):
+    for (rows,) in _chunks(sql.PERIOD_CHUNK, chunk, _ROWS):
         _sum_up(progress)  # so that the entries since are few
         yield from _differences(sql.PERIODS, chunk, settings=sql.SETTINGS + sql.HASH_JOINS)
         yield from _differences(sql.PERIOD_REFERENCES, chunk)
@@ -90,10 +93,10 @@ def _compare_periods(progress: Progress) -> Iterator[Difference]:
     _execute(sql.FORGET_GONE_PERIODS, {})
 
 
-def _chunks(statement: str, chunk: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+def _chunks(statement: str, chunk: dict[str, Any], size: int) -> Iterator[tuple[Any, ...]]:
     """Moves `chunk` on until one is not full: after that, traffic could go on adding a row for each that was read."""
-    rows = CHUNK_ROWS
-    while rows == CHUNK_ROWS and (ended := _rows(statement, {**chunk, "size": CHUNK_ROWS})):
+    rows = size
+    while rows == size and (ended := _rows(statement, {**chunk, "size": size})):
         chunk["last"], rows, *others = ended[0]
         yield rows, *others
         chunk["first"] = chunk["last"]
@@ -101,15 +104,15 @@ def _chunks(statement: str, chunk: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 def _sum_up(progress: Progress) -> None:
     for organization in _organizations():
-        rows = CHUNK_ROWS
-        while rows == CHUNK_ROWS and (rows := _sum_chunk(organization)):
+        rows = _MANY_ROWS
+        while rows == _MANY_ROWS and (rows := _sum_chunk(organization)):
             progress("sums", rows)
 
 
 def _sum_chunk(organization: UUID) -> int:
     """Adds one chunk of entries to the sums kept; returns how many. Runs at once take turns: the position is locked."""
     bounds = _bounds()
-    chunk: dict[str, Any] = {**bounds, "walk": "sums", "organization": organization, "size": CHUNK_ROWS}
+    chunk: dict[str, Any] = {**bounds, "walk": "sums", "organization": organization, "size": _MANY_ROWS}
     chunk["until"] = bounds["booked_before"]
     with _short_transaction() as cursor:
         cursor.execute(sql.LOCK_SUMS, chunk)

@@ -24,28 +24,26 @@ FROM writing
 """
 
 # Chunks: the position after it, its rows, and whether nothing in it or before it can change any more.
-RESERVATION_CHUNK = """
-SELECT id::text, count(*) OVER (), id < %(ended_before)s::uuid
-FROM (SELECT id FROM budgets_reservation WHERE id > %(first)s::uuid ORDER BY id LIMIT %(size)s) chunk
-ORDER BY id DESC LIMIT 1
+_ID_CHUNK = """
+SELECT ids[rows]::text, rows, ids[rows] < %(ended_before)s::uuid
+FROM (SELECT array_agg(id ORDER BY id) AS ids, count(*)::int AS rows FROM (
+          SELECT id FROM {table} WHERE id > %(first)s::uuid ORDER BY id LIMIT %(size)s) chunk) gathered
+WHERE rows > 0
 """
-SPEND_EVENT_CHUNK = """
-SELECT id::text, count(*) OVER (), id < %(ended_before)s::uuid
-FROM (SELECT id FROM ledger_spendevent WHERE id > %(first)s::uuid ORDER BY id LIMIT %(size)s) chunk
-ORDER BY id DESC LIMIT 1
-"""
+RESERVATION_CHUNK = _ID_CHUNK.replace("{table}", "budgets_reservation")
+SPEND_EVENT_CHUNK = _ID_CHUNK.replace("{table}", "ledger_spendevent")
 # Entries of one instant are never parted: they end the chunk together.
 ENTRY_CHUNK = """
-SELECT (booked_at + interval '1 microsecond')::text, count(*) OVER (), booked_at < %(booked_before)s::timestamptz
+SELECT (max(booked_at) + interval '1 microsecond')::text, count(*), max(booked_at) < %(booked_before)s::timestamptz
 FROM (SELECT booked_at FROM ledger_ledgerentry
       WHERE organization_id = %(organization)s
         AND booked_at >= %(first)s::timestamptz AND booked_at < %(until)s::timestamptz
       ORDER BY booked_at LIMIT %(size)s) chunk
-ORDER BY booked_at DESC LIMIT 1
+HAVING count(*) > 0
 """
 PERIOD_CHUNK = """
-SELECT id, count(*) OVER () FROM (SELECT id FROM budgets_period WHERE id > %(first)s ORDER BY id LIMIT %(size)s) chunk
-ORDER BY id DESC LIMIT 1
+SELECT max(id), count(*) FROM (SELECT id FROM budgets_period WHERE id > %(first)s ORDER BY id LIMIT %(size)s) chunk
+HAVING count(*) > 0
 """
 NEXT_ORGANIZATION = """
 SELECT organization_id FROM ledger_ledgerentry WHERE organization_id > %(first)s ORDER BY organization_id LIMIT 1

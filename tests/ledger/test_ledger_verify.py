@@ -100,7 +100,7 @@ def test_the_command_says_on_stderr_what_it_has_read(connection: Connection) -> 
     out, progress = StringIO(), StringIO()
     call_command("ledger_verify", "--full", "--json", stdout=out, stderr=progress)
     assert json.loads(out.getvalue()) == {"is_clean": True, "differences": []}
-    assert progress.getvalue() == "Rows read: reservations 7, spend_events 3, entries 7, periods 2\n"
+    assert progress.getvalue() == "Rows read: references 7, reservations 7, spend_events 3, entries 7, periods 2\n"
 
 
 def test_the_command_prints_the_rows_and_fails(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 -- What ledger_verify has proved and need not read again: rows that can't change any more. Written by verifying.py alone.
 -- The nil organization stands for all of them. A position is the last id, or the instant before which all is proved.
 CREATE TABLE budgets_verifiedposition (
-    walk text NOT NULL CHECK (walk IN ('reservations', 'spend_events', 'entries', 'sums')),
+    walk text NOT NULL CHECK (walk IN ('references', 'reservations', 'spend_events', 'entries', 'sums')),
     organization_id uuid NOT NULL,
     position text NOT NULL,
     PRIMARY KEY (walk, organization_id)
