@@ -1,13 +1,15 @@
 """Nobody changes anything: a cap of fixed dates begins and ends, a price takes effect, and the first request from then
 on meets it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from apps.budgets.models import Budget
+from apps.budgets.models import Budget, BudgetOverride
 from apps.catalog.models import CatalogModel, Price, PriceVersion
 from spendra.kernel.money import format_usd
 from tests.freshness.doors import Answer, Doors
 from tests.gateway.company import Company
+from tests.gateway.governing import activate, draft
 
 WINDOWS = 40
 EVERY = timedelta(milliseconds=120)
@@ -22,21 +24,9 @@ def test_caps_of_fixed_dates_bind_from_their_first_instant_to_their_last(company
     for starts_at, ends_at in windows:
         Budget.objects.create(
             organization=company.organization, period_kind="fixed", amount=0, fixed_starts_at=starts_at,
-            fixed_ends_at=ends_at,
+            fixed_ends_at=ends_at, counts_from_now=True,
         )  # fmt: skip
-    inside, outside = 0, 0
-    while (sent_at := datetime.now(UTC)) < windows[-1][1]:
-        answers = doors.ask(company.key)
-        answered_at = datetime.now(UTC)
-        if any(starts_at <= sent_at and answered_at < ends_at for starts_at, ends_at in windows):
-            inside += 1
-            doors.stale += [f"{answer.status} inside" for answer in answers if answer.status != 402]
-        elif not any(starts_at <= answered_at and sent_at < ends_at for starts_at, ends_at in windows):
-            outside += 1
-            doors.stale += [f"{answer.status} outside" for answer in answers if answer.status != 200]
-    assert inside >= JUDGED
-    assert outside >= JUDGED
-    doors.check(asked=inside + outside)
+    expect_by_time(doors, company, windows, inside=402)
 
 
 def test_prices_take_effect_at_their_instant(company: Company, doors: Doors) -> None:
@@ -54,6 +44,47 @@ def test_prices_take_effect_at_their_instant(company: Company, doors: Doors) -> 
             doors.stale += [cost_of(answer) for answer in answers if cost_of(answer) != format_usd(number)]
     assert len(judged) >= JUDGED
     doors.check(asked=len(judged))
+
+
+def test_policies_bind_from_their_first_instant_to_their_last(company: Company, doors: Doors) -> None:
+    first = datetime.now(UTC) + LEAD
+    windows = [(first + number * EVERY, first + number * EVERY + LASTS) for number in range(WINDOWS)]
+    for starts_at, ends_at in windows:
+        version = draft(company, "per_request_limit", {"max_nanos": 0})
+        activate(company, version, effective_from=starts_at, effective_until=ends_at)
+    expect_by_time(doors, company, windows, inside=403)
+
+
+def test_overrides_bind_from_their_first_instant_to_their_last(company: Company, doors: Doors) -> None:
+    budget = company.cap(10**15)
+    first = datetime.now(UTC) + LEAD
+    windows = [(first + number * EVERY, first + number * EVERY + LASTS) for number in range(WINDOWS)]
+    for starts_at, ends_at in windows:
+        BudgetOverride.objects.create(
+            budget=budget, organization=company.organization, amount=0, starts_at=starts_at, ends_at=ends_at,
+            author="test", reason="test",
+        )  # fmt: skip
+    expect_by_time(doors, company, windows, inside=402)
+
+
+def expect_by_time(
+    doors: Doors, company: Company, windows: Sequence[tuple[datetime, datetime]], *, inside: int
+) -> None:
+    """That status inside of a window, 200 outside of all; an answer under way over an edge tells nothing."""
+    judged = {inside: 0, 200: 0}
+    while (sent_at := datetime.now(UTC)) < windows[-1][1]:
+        answers = doors.ask(company.key)
+        answered_at = datetime.now(UTC)
+        if any(starts_at <= sent_at and answered_at < ends_at for starts_at, ends_at in windows):
+            expected = inside
+        elif not any(starts_at <= answered_at and sent_at < ends_at for starts_at, ends_at in windows):
+            expected = 200
+        else:
+            continue
+        judged[expected] += 1
+        doors.stale += [f"{answer.status} for {expected}" for answer in answers if answer.status != expected]
+    assert min(judged.values()) >= JUDGED
+    doors.check(asked=sum(judged.values()))
 
 
 def cost_of(answer: Answer) -> str:

@@ -1,0 +1,49 @@
+"""GET /v1/models names what the key may use: what it is granted, and no policy denies whatever the request."""
+
+import httpx
+
+from tests.gateway.company import Company
+from tests.gateway.governing import in_force, in_shadow, retire
+
+
+def listed(company: Company, key: str = "") -> set[str]:
+    head = {"authorization": f"Bearer {key or company.key}"}
+    answer = httpx.get(f"{company.gateway_url}/v1/models", headers=head)
+    assert answer.status_code == 200, answer.text
+    return {model["id"] for model in answer.json()["data"]}
+
+
+def test_an_allowlist_narrows_the_list_until_it_is_retired(company: Company) -> None:
+    before = listed(company)
+    assert {"gpt-4.1-mini", "gpt-4o", "gpt-4o-2024-08-06"} < before
+    version = in_force(company, "allowlist", {"models": ["openai/gpt-4o", "anthropic/*"]})
+    assert "gpt-4o" in listed(company)
+    assert "gpt-4.1-mini" not in listed(company)
+    retire(company, version)
+    assert listed(company) == before
+
+
+def test_two_allowlists_leave_what_both_allow(company: Company) -> None:
+    in_force(company, "allowlist", {"models": ["openai/gpt-4o", "openai/gpt-4.1"]})
+    in_force(company, "allowlist", {"models": ["openai/gpt-4.1", "openai/o3"]}, unit=company.actor)
+    assert listed(company) == {name for name in listed(company) if name.startswith("gpt-4.1")}
+    assert "gpt-4.1" in listed(company)
+    assert "gpt-4.1-mini" not in listed(company)
+
+
+def test_what_depends_on_the_request_hides_nothing(company: Company) -> None:
+    before = listed(company)
+    in_force(company, "per_request_limit", {"max_usd": "0.01", "max_output_tokens": 5})
+    in_force(company, "review", {})
+    in_force(company, "allowlist", {"tools": []})
+    in_force(company, "allowlist", {"models": []}, selector={"tools": ["*"]})
+    in_force(company, "allowlist", {"models": []}, selector={"environments": ["production"]})
+    in_shadow(company, "allowlist", {"models": []})
+    assert listed(company) == before
+
+
+def test_a_list_for_one_key_leaves_the_others_alone(company: Company) -> None:
+    another = company.another_key()
+    in_force(company, "allowlist", {"models": []}, selector={"key_ids": [another.record.key_id]})
+    assert listed(company, another.key) == set()
+    assert "gpt-4o" in listed(company)

@@ -1,0 +1,56 @@
+"""A policy in shadow changes no outcome; what it would have said is counted, for its version and as a metric."""
+
+import time
+
+import httpx
+import pytest
+
+from apps.policies.models import PolicyVersion, ShadowCount
+from tests.gateway.company import Company
+from tests.gateway.governing import in_force, in_shadow, outcome
+from tests.gateway.running import METRICS_TOKEN
+
+
+def counted(version: PolicyVersion, *, asked: int, seconds: float = 15) -> ShadowCount:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        count = ShadowCount.objects.filter(version_id=version.id).first()
+        if count is not None and count.asked >= asked:
+            return count
+        time.sleep(0.1)
+    raise AssertionError(f"version {version.id} was not counted {asked} times")
+
+
+def metric(company: Company, effect: str, kind: str) -> float:
+    head = {"authorization": f"Bearer {METRICS_TOKEN}"}
+    lines = httpx.get(f"{company.gateway_url}/metrics", headers=head).text.splitlines()
+    name = f'spendra_gateway_shadow_decisions_total{{effect="{effect}",kind="{kind}"}}'
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule", "effect"),
+    [
+        ("allowlist", {"models": ["openai/gpt-4o"]}, "deny"),
+        ("per_request_limit", {"max_nanos": 0}, "deny"),
+        ("review", {}, "review"),
+    ],
+)
+def test_it_refuses_nothing_and_is_counted(company: Company, kind: str, rule: object, effect: str) -> None:
+    version = in_shadow(company, kind, rule)
+    before = metric(company, effect, kind)
+    assert [outcome(company.chat()) for _ in range(3)] == ["200"] * 3
+    assert metric(company, effect, kind) == before + 3
+    count = counted(version, asked=3)
+    assert (count.denied, count.for_review) == ((3, 0) if effect == "deny" else (0, 3))
+    assert count.organization_id == company.organization.id
+    assert count.first_at <= count.last_at
+
+
+def test_what_it_lets_pass_and_what_another_policy_refuses_is_counted_too(company: Company) -> None:
+    version = in_shadow(company, "allowlist", {"models": ["openai/gpt-4.1-mini"]})
+    in_force(company, "allowlist", {"models": ["openai/gpt-4.1-mini", "openai/gpt-4.1"]})
+    outcomes = [outcome(company.chat(model=model)) for model in ("gpt-4.1-mini", "gpt-4.1", "gpt-4o")]
+    assert outcomes == ["200", "200", "policy_denied"]
+    count = counted(version, asked=3)
+    assert (count.asked, count.denied) == (3, 2)
