@@ -1,0 +1,109 @@
+"""What is left of a cap, exactly and cheaply: the cap in force, what is spent, what is held, when it is free again."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from apps.budgets import capping, exceeding, overriding, queries
+from apps.budgets.models import Period
+from apps.orgs.models import Organization
+from spendra.kernel.errors import Conflict, NotFound
+from tests.budgets import money
+from tests.concurrency.callers import Connection
+from tests.databases import Database
+
+ANN = "ann@example.com"
+
+
+@pytest.fixture
+def session(database: Database) -> Connection:
+    session = database.connect()
+    money.beat(session)
+    return session
+
+
+@pytest.fixture
+def acme(session: Connection) -> Organization:
+    return money.make_organization()
+
+
+def spend(session: Connection, acme: Organization, *periods: int) -> None:
+    """60 settled, 100 held."""
+    ended, running = (money.a_request(acme, money.tokens_of(session, acme), periods) for _ in range(2))
+    money.reserve(session, ended, running)
+    money.end(session, money.an_ending(ended, cost=60))
+
+
+def test_what_is_left_counts_what_is_spent_and_what_is_held(session: Connection, acme: Organization) -> None:
+    budgets = [money.make_budget(acme, 1000), money.make_budget(acme, 5, measure="requests", period_kind="day")]
+    periods = [money.open_period(session, budget) for budget in budgets]
+    spend(session, acme, *periods)
+    requests, dollars = queries.remaining(acme, periods[::-1])
+    assert (dollars["cap"], dollars["settled"], dollars["reserved"], dollars["remaining"]) == (1000, 60, 100, 840)
+    assert (requests["measure"], requests["period_kind"], requests["remaining"]) == ("requests", "day", 3)
+    assert datetime.fromisoformat(requests["ends_at"]) == Period.objects.get(id=periods[1]).ends_at
+    assert [dollars["budget_id"], requests["budget_id"]] == [str(budget.id) for budget in budgets]
+
+
+def test_what_is_left_is_of_the_cap_in_force(session: Connection, acme: Organization) -> None:
+    budget = money.make_budget(acme, 1000)
+    period = money.open_period(session, budget)
+    ends_at = datetime.now(UTC) + timedelta(hours=1)
+    given = overriding.override_cap(
+        budget.id, organization=acme, amount=50, ends_at=ends_at, acting=ANN, reason="freeze"
+    )
+    [state] = queries.remaining(acme, [period])
+    assert (state["cap"], state["base"], state["remaining"]) == (50, 1000, 50)
+    assert state["override_ends_at"] is not None
+    assert datetime.fromisoformat(state["override_ends_at"]) == ends_at
+    overriding.end_override(given.id, organization=acme, acting=ANN)
+    [state] = queries.remaining(acme, [period])
+    assert (state["cap"], state["override_ends_at"]) == (1000, None)
+
+
+def test_a_cap_below_what_is_spent_is_accepted_and_told(session: Connection, acme: Organization) -> None:
+    budget = money.make_budget(acme, 1000)
+    period = money.open_period(session, budget)
+    spend(session, acme, period)
+    assert exceeding.above_caps(acme, [budget.id]) == []
+    capping.change_amount(budget, amount=10, acting=ANN)
+    [above] = exceeding.above_caps(acme, [budget.id])
+    assert (above.above, above.causes, above.period["id"]) == (150, {"cap_lowered": 150}, period)
+    request = money.a_request(acme, money.tokens_of(session, acme), [period], nanos=1)
+    assert money.verdict(session, request) == "exceeded"
+
+
+def test_what_was_late_or_lost_is_counted_by_that_cause(session: Connection, acme: Organization) -> None:
+    late_budget, lost_budget = money.make_budget(acme, 100), money.make_budget(acme, 100, period_kind="day")
+    late_period, lost_period = (money.open_period(session, budget) for budget in (late_budget, lost_budget))
+    late = money.a_request(acme, money.tokens_of(session, acme), [late_period])
+    money.reserve(session, late)
+    money.end(session, money.an_ending(late, "expire", by_hand=True))
+    money.end(session, money.an_ending(late, cost=130))
+    lost = money.a_request(acme, money.tokens_of(session, acme), [lost_period])
+    money.end(session, money.an_ending(lost, cost=170))
+    causes = {str(above.period["budget_id"]): above.causes for above in exceeding.above_caps(
+        acme, [late_budget.id, lost_budget.id])}  # fmt: skip
+    assert causes == {str(late_budget.id): {"late_settle": 30}, str(lost_budget.id): {"failover": 70}}
+
+
+def test_somebody_who_saw_another_amount_is_told_and_changes_nothing(acme: Organization) -> None:
+    budget = money.make_budget(acme, 1000)
+    capping.change_amount(budget, amount=2000, expected_amount=1000, acting=ANN)
+    with pytest.raises(Conflict, match="in the meantime") as refusal:
+        capping.change_amount(budget, amount=3000, expected_amount=1000, acting="bob@example.com")
+    assert refusal.value.details == {"amount": "2000"}
+    assert capping.change_amount(budget, amount=3000, acting="bob@example.com").amount == 3000
+
+
+def test_another_organizations_periods_and_those_that_are_not_there_are_not_found(
+    session: Connection, acme: Organization
+) -> None:
+    other = money.make_organization("other")
+    period = money.open_period(session, money.make_budget(other, 100))
+    for wanted in ([period], [999_999]):
+        with pytest.raises(NotFound):
+            queries.remaining(acme, wanted)
+    with pytest.raises(NotFound):
+        queries.find_budget(acme, Period.objects.get().budget_id)
+    assert queries.remaining(acme, []) == []
