@@ -1,19 +1,23 @@
 """Whatever changes a rule, in whatever way, gives its organization a token that was never there before."""
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
 
+from apps.budgets.models import BudgetOverride
 from apps.orgs.models import Organization
+from apps.policies.models import Approval, Freeze, Policy, PolicyVersion, Review
 from tests.budgets import money
 from tests.concurrency.callers import Connection, deadlocks, in_parallel
 from tests.databases import Database
 
 OF_THE_ORGANIZATION = (
     "orgs_organization", "orgs_unit", "orgs_unitedge", "keys_key", "keys_grant", "providers_provideraccount",
-    "budgets_budget",
+    "budgets_budget", "budgets_budgetoverride", "policies_policy", "policies_policyversion", "policies_freeze",
+    "policies_approval",
 )  # fmt: skip
 OF_EVERYBODY = ("catalog_catalogmodel", "catalog_modelalias", "catalog_priceversion", "catalog_price")
 TOUCH = "UPDATE {} SET id = id"
@@ -29,7 +33,11 @@ def acme(session: Connection) -> Organization:
     """An organization with a row in each governed table."""
     acme = money.make_organization()
     parent, child = money.make_unit(acme, "Team", "team"), money.make_unit(acme)
-    money.make_budget(acme, 100)
+    budget = money.make_budget(acme, 100)
+    today = datetime.now(UTC)
+    BudgetOverride.objects.create(
+        budget=budget, organization=acme, amount=1, starts_at=today, ends_at=today + timedelta(days=1)
+    )
     money.make_key(acme, child)
     session.execute(
         "INSERT INTO orgs_unitedge (id, organization_id, parent_id, child_id) VALUES (gen_random_uuid(), %s, %s, %s)",
@@ -41,7 +49,19 @@ def acme(session: Connection) -> Organization:
     )
     columns = {"organization_id": str(acme.id), "provider": "openai"}
     insert_whatever(session, "providers_provideraccount", columns)
+    make_policies(acme)
     return acme
+
+
+def make_policies(acme: Organization) -> None:
+    policy = Policy.objects.create(organization=acme, name="models", kind="allowlist")
+    PolicyVersion.objects.create(organization=acme, policy=policy, number=1, rule={}, created_by="ann@example.com")
+    now = datetime.now(UTC)
+    Freeze.objects.create(organization=acme, target_kind="organization", target_id=acme.id, frozen_at=now)
+    asked = {"key_id": "key", "provider": "openai", "model": "gpt-test", "created_at": now}
+    ids = {"organization_id": acme.id, "actor_id": acme.id, "policy_version_id": policy.id}
+    review = Review.objects.create(**asked, **ids, asked_nanos=1)
+    Approval.objects.create(**asked, organization=acme, review=review, max_nanos=1, valid_until=now)
 
 
 def insert_whatever(session: Connection, table: str, values: dict[str, str]) -> None:
@@ -85,7 +105,7 @@ def _owner(table: str) -> str:
     return "id" if table == "orgs_organization" else "organization_id"
 
 
-@pytest.mark.parametrize("table", ["keys_grant", "orgs_unitedge", "budgets_budget"])
+@pytest.mark.parametrize("table", ["keys_grant", "orgs_unitedge", "budgets_budgetoverride", "policies_approval"])
 def test_a_deleted_row_moves_the_token(session: Connection, acme: Organization, table: str) -> None:
     before = tokens(session)
     session.execute(f"DELETE FROM {table}")
