@@ -25,6 +25,11 @@ def nth(table: str, condition: str = "true") -> str:
 
 UNIT, EDGE, KEY = nth("orgs_unit"), nth("orgs_unitedge"), nth("keys_key")
 GRANT, BUDGET, ACCOUNT = nth("keys_grant"), nth("budgets_budget"), nth("providers_provideraccount")
+POLICY, FREEZE, APPROVAL = nth("policies_policy"), nth("policies_freeze"), nth("policies_approval")
+DRAFT, IN_FORCE = (
+    nth("policies_policyversion", f"state IN ({states})") for states in ("'draft'", "'shadow', 'active'")
+)
+OVERRIDE = nth("budgets_budgetoverride")
 NEXT_UNIT = UNIT.replace("%(n)s", "(%(n)s + 1)")
 
 # The parameters: an organization, another one, and a number that chooses rows and makes names.
@@ -82,6 +87,42 @@ STATEMENTS = (
     "UPDATE providers_provideraccount SET archived_at = CASE WHEN archived_at IS NULL THEN now() END "
     f"WHERE id = {ACCOUNT}",
     f"DELETE FROM providers_provideraccount WHERE id = {ACCOUNT}",
+    "UPDATE orgs_organization SET fiscal_year_starts_month = 1 + (fiscal_year_starts_month + %(n)s) %% 12 "
+    "WHERE id = %(organization)s",
+    f"UPDATE keys_key SET environment_label = 'staging' WHERE id = {KEY}",
+    f'UPDATE budgets_budget SET selector = \'{{"models": ["openai/gpt-4*"]}}\' WHERE id = {BUDGET}',
+    f"UPDATE budgets_budget SET selector = '{{\"of_tomorrow\": true}}' WHERE id = {BUDGET}",
+    "INSERT INTO budgets_budgetoverride (id, budget_id, organization_id, amount, starts_at, ends_at, author, reason, "
+    f"created_at) VALUES (gen_random_uuid(), {BUDGET}, %(organization)s, %(n)s, now() + %(n)s * interval '1 hour', "
+    "now() + (%(n)s + 1) * interval '1 hour', 'test', 'test', now())",
+    f"UPDATE budgets_budgetoverride SET ended_at = now() WHERE id = {OVERRIDE}",
+    f"UPDATE budgets_budgetoverride SET budget_id = {BUDGET} WHERE id = {OVERRIDE}",
+    f"DELETE FROM budgets_budgetoverride WHERE id = {OVERRIDE}",
+    "INSERT INTO policies_policy (id, organization_id, unit_id, name, kind, revision, created_at) VALUES "
+    f"(gen_random_uuid(), %(organization)s, {UNIT}, 'new ' || gen_random_uuid(), 'review', 1, now())",
+    f"UPDATE policies_policy SET name = name || '.' WHERE id = {POLICY}",
+    f"UPDATE policies_policy SET unit_id = {UNIT} WHERE id = {POLICY}",
+    f"UPDATE policies_policy SET unit_id = NULL, kind = 'allowlist' WHERE id = {POLICY}",
+    "INSERT INTO policies_policyversion (id, organization_id, policy_id, number, selector, rule, state, created_by, "
+    f"created_at) VALUES (gen_random_uuid(), %(organization)s, {POLICY}, 100 + %(n)s, '{{}}', '{{}}', 'draft', 'test', "
+    "now())",
+    f'UPDATE policies_policyversion SET rule = \'{{"above_nanos": "1"}}\' WHERE id = {DRAFT}',
+    f"UPDATE policies_policyversion SET state = 'shadow', effective_until = now() + '1 day' WHERE id = {DRAFT}",
+    f"UPDATE policies_policyversion SET state = 'active', effective_from = now() WHERE id = {DRAFT}",
+    f"UPDATE policies_policyversion SET state = 'retired' WHERE id = {IN_FORCE}",
+    "INSERT INTO policies_freeze (id, organization_id, target_kind, target_id, reason, frozen_by, frozen_at, "
+    "thawed_by, thaw_reason) VALUES (gen_random_uuid(), %(organization)s, 'key', %(n)s::text, 'test', 'test', now(), "
+    "'', '')",
+    f"UPDATE policies_freeze SET reason = reason || '.' WHERE id = {FREEZE}",
+    f"UPDATE policies_freeze SET thawed_at = CASE WHEN thawed_at IS NULL THEN now() END WHERE id = {FREEZE}",
+    f"DELETE FROM policies_freeze WHERE id = {FREEZE}",
+    "WITH review AS (INSERT INTO policies_review (id, organization_id, key_id, actor_id, policy_version_id, provider, "
+    "model, asked_nanos, state, decided_by, note, created_at) SELECT id, %(organization)s, 'key', id, id, 'openai', "
+    "'m', %(n)s, 'approved', '', '', now() FROM gen_random_uuid() id RETURNING *) INSERT INTO policies_approval (id, "
+    "organization_id, review_id, key_id, provider, model, max_nanos, valid_until, created_at) SELECT id, "
+    "organization_id, id, key_id, provider, model, %(n)s, now() + interval '1 day', now() FROM review",
+    f"UPDATE policies_approval SET max_nanos = max_nanos + 1, key_id = 'other' WHERE id = {APPROVAL}",
+    f"DELETE FROM policies_approval WHERE id = {APPROVAL}",
     "UPDATE catalog_catalogmodel SET max_output_tokens = %(n)s WHERE provider = 'openai' AND name = 'gpt-4.1'",
     "SET CONSTRAINTS ALL IMMEDIATE",
     "SET CONSTRAINTS ALL DEFERRED",

@@ -20,6 +20,7 @@ from tests.budgets import money
 from tests.databases import Database
 from tests.freshness.changes import STATEMENTS, Change, Memory, commit, remembering
 from tests.gateway.company import make_company
+from tests.gateway.governing import draft, freeze, in_force, in_shadow
 
 # Routes are worked out as requests come, and begin empty.
 COMPARED = [field.name for field in fields(OrganizationRules) if field.name != "routes"]
@@ -33,6 +34,10 @@ changes = st.builds(
 )
 transactions = st.tuples(st.lists(changes, min_size=1, max_size=6), st.sampled_from([True, True, True, False]))
 histories = st.lists(st.lists(transactions, min_size=1, max_size=3), min_size=1, max_size=5)
+
+
+# Of these tables use cases make rows only beside requests.
+MORE = [text for text in STATEMENTS if text.startswith(("INSERT INTO budgets_budgetoverride", "WITH review"))]
 
 
 @pytest.fixture
@@ -55,7 +60,13 @@ def organizations(database: Database) -> list[UUID]:
         issue(organization=company.organization, actor=agents[0], acting="test")
         money.make_budget(company.organization, 100)
         money.make_budget(company.organization, 100, team, applies_to_each="agent")
+        draft(company, "review", {})
+        in_force(company, "allowlist", {"models": ["openai/*"]}, unit=team)
+        in_shadow(company, "review", {})
+        freeze(company, unit=team)
         ids.append(company.organization.id)
+    for organization, other in (ids, reversed(ids)):
+        commit(database.connect(), [Change(statement, 1) for statement in MORE], [organization, other], stays=True)
     return ids
 
 

@@ -14,6 +14,7 @@ from apps.orgs.models import Organization
 from apps.orgs.units import create_unit, move
 from tests.databases import Database
 from tests.gateway.company import make_company
+from tests.gateway.governing import freeze, in_force
 
 # It is what the triggers write, in the transaction of the change.
 THE_TOKENS = {"budgets_governanceversion", "budgets_governancechange"}
@@ -74,6 +75,8 @@ def acme(database: Database) -> Organization:
     team = create_unit(organization=company.organization, kind="team", name="Red", acting="test")
     move(company.actor, organization=company.organization, parents=[team], acting="test")
     company.cap(1)
+    in_force(company, "review", {})
+    freeze(company)
     connections.close_all()
     return company.organization
 
@@ -81,6 +84,7 @@ def acme(database: Database) -> Organization:
 def test_every_table_that_a_load_reads_is_governed(database: Database, acme: Organization) -> None:
     read = tables_read(database, RulesLoader(database.url), acme.id)
     assert {"keys_key", "keys_grant", "budgets_budget", "orgs_unitedge", "catalog_price"} < read
+    assert {"policies_policy", "policies_policyversion", "policies_freeze", "policies_approval"} < read
     assert ungoverned(database, read) == set()
 
 
