@@ -12,13 +12,14 @@ HASH_JOINS = "SET LOCAL enable_hashjoin = on"
 
 # Before the first bound no entry can appear any more: whoever writes one has locked its reservation, and so has a
 # transaction id, before he reads the clock; a minute for a clock that a failover put back. Up to the second no
-# reservation is open and none appears: a day for one that comes late, since ids are as old as their request.
+# reservation is open and none appears: an hour, since an id is as old as its request. One that is recovered later still
+# has an entry, and is proved with that.
 BOUNDS = """
 WITH unfinished AS MATERIALIZED (SELECT id FROM budgets_reservation WHERE state = 'open'),
      writing AS (SELECT clock_timestamp() - min(xact_start) AS age FROM pg_stat_activity
                  WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid())
 SELECT (spendra_now_v1() - interval '1 minute' - coalesce(age, interval '0'))::text,
-       least(spendra_uuid7_floor_v1(spendra_now_v1() - interval '1 day'),
+       least(spendra_uuid7_floor_v1(spendra_now_v1() - interval '1 hour'),
              (SELECT id FROM unfinished ORDER BY id LIMIT 1))::text
 FROM writing
 """
