@@ -68,6 +68,7 @@ class Admission:
             try:
                 if not hmac.compare_digest(secret_hash(secret), key.secret_sha256):
                     raise KeyRejected("This key is unknown here. Check that it belongs to this installation.")
+                caller.asked.organization_id, caller.asked.key_id = rules.id, key.key_id
                 check_key(rules, key, self._store.now())
             except Refused:
                 if await self._store.are_current(rules, catalog):

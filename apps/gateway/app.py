@@ -21,6 +21,7 @@ from apps.gateway.chat import ChatCompletions, Line, Receive, Send
 from apps.gateway.forwarding import Headers, Upstream
 from apps.gateway.listing import ModelList
 from apps.gateway.process import GatewayProcess
+from apps.gateway.refused import Asked, Refusals
 from apps.gateway.remaining import RemainingBudget
 from apps.gateway.reviews import Reviews
 from apps.gateway.rules_loading import EVERYBODY
@@ -61,6 +62,7 @@ class Gateway:
         self._process = GatewayProcess(uuid7(), self._store, self._booking)
         self._reviews = Reviews(self._store.connection, public_url=settings.PUBLIC_URL)
         self._shadows = ShadowCounts(self._store.connection)
+        self._refusals = Refusals(url)
         periods = PeriodBook(self._store.connection)
         admission = Admission(
             self._store,
@@ -91,15 +93,18 @@ class Gateway:
         await self._seeder.close()
         await self._reviews.close()
         await self._shadows.close()
+        await self._refusals.close()
         await self._store.close()
         if given_up:
             raise RuntimeError(f"{given_up} reservations are left to the sweeper: Postgres did not take their endings")
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         request_id = uuid7().hex
+        asked = Asked(request_id)
         try:
-            await self._route(scope, receive, send, request_id)
+            await self._route(scope, receive, send, asked)
         except SpendraError as error:
+            self._refusals.note(asked, error, self._store.now())
             metrics.requests.labels(error.code).inc()
             await _send(send, *errors.answer(error, request_id))
         except Exception:
@@ -107,7 +112,8 @@ class Gateway:
             log.exception("request %s failed", request_id)
             await _send(send, *errors.answer_unexpected(request_id))
 
-    async def _route(self, scope: Any, receive: Receive, send: Send, request_id: str) -> None:
+    async def _route(self, scope: Any, receive: Receive, send: Send, asked: Asked) -> None:
+        request_id = asked.request_id
         path = scope["path"]
         method = _ROUTES.get(path)
         if method is None:
@@ -120,14 +126,14 @@ class Gateway:
             if not self._process.is_seen():
                 raise Busy("this gateway has lost its database; try again")
             line = Line(receive, send, scope.get("extensions", {}).get("spendra.has_left", _never))
-            outcome = await self._chat(client, _caller(scope, request_id), await _body(receive), line)
+            outcome = await self._chat(client, _caller(scope, asked), await _body(receive), line)
             metrics.requests.labels(outcome).inc()
         elif path == "/v1/models":
             headers.check_headers(client)
-            await _send_json(send, 200, await self._models(_caller(scope, request_id)), request_id)
+            await _send_json(send, 200, await self._models(_caller(scope, asked)), request_id)
         elif path == "/v1/spendra/budget":
             headers.check_headers(client)
-            await _send_json(send, 200, await self._remaining(_caller(scope, request_id)), request_id)
+            await _send_json(send, 200, await self._remaining(_caller(scope, asked)), request_id)
         elif path == "/metrics":
             await self._metrics(client, send, request_id)
         else:
@@ -147,12 +153,12 @@ class Gateway:
         await _send(send, 200, [(b"content-type", b"text/plain; version=0.0.4"), _length(body)], body)
 
 
-def _caller(scope: Any, request_id: str) -> Caller:
+def _caller(scope: Any, asked: Asked) -> Caller:
     peer = scope["client"][0] if scope.get("client") else ""
     return Caller(
         presented=headers.presented_key(scope["headers"]),
         address=client_address(peer, scope["headers"]),
-        request_id=request_id,
+        asked=asked,
     )
 
 

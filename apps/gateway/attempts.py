@@ -9,6 +9,7 @@ from uuid import UUID
 from apps.gateway.deciding import Decided, decide
 from apps.gateway.estimates import estimate_of
 from apps.gateway.parsing import ChatRequest
+from apps.gateway.refused import Asked
 from apps.gateway.routing import Route
 from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
 from spendra.kernel.errors import Busy
@@ -28,7 +29,11 @@ class Caller:
 
     presented: str
     address: str
-    request_id: str
+    asked: Asked
+
+    @property
+    def request_id(self) -> str:
+        return self.asked.request_id
 
 
 class Patience:

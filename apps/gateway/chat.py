@@ -59,7 +59,9 @@ class ChatCompletions:
         started = time.perf_counter()
         headers.require_json(client)
         known = await self._admission.authenticate(caller)
+        caller.asked.provider = self.provider
         request = parse_chat_request(body)
+        caller.asked.model = request.model
         admitted = await self._admission.admit(caller, known, request, provider=self.provider)
         metrics.admission_seconds.observe(time.perf_counter() - started)
         call = _Call(self, request, admitted, line, caller.request_id)

@@ -26,4 +26,5 @@ oldest_snapshot_seconds = Gauge(
 shadow_decisions = Counter(
     "spendra_gateway_shadow_decisions", "What policies in shadow would have said.", ["effect", "kind"]
 )
+unnoted_refusals = Counter("spendra_gateway_unnoted_refusals", "Refusals of which nothing was kept to explain them by.")
 ready = Gauge("spendra_gateway_ready", "1 while /health answers 200.")

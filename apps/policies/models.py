@@ -231,3 +231,28 @@ class ShadowCount(models.Model):
 
     def __str__(self) -> str:
         return str(self.version_id)
+
+
+class Refusal(models.Model):
+    """What a gateway answered to an authenticated key that it refused. Gateways note it by policies_note_refusals_v1:
+    no foreign keys, and append-only for thirty days, after which the worker forgets it."""
+
+    id = models.UUIDField(
+        primary_key=True, editable=False, help_text="Of the request: what its answer said in x-request-id."
+    )
+    organization_id = models.UUIDField()
+    key_id = models.TextField()
+    provider = models.TextField(blank=True)
+    model = models.TextField(
+        blank=True, help_text="As the client named it; empty where it was refused before that was read."
+    )
+    code = models.TextField()
+    message = models.TextField()
+    details = models.JSONField(help_text="The rule or cap, as the answer said it to machines.")
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.id}"

@@ -18,7 +18,7 @@ Status = Literal["ok", "warning", "failed"]
 _OLDEST_SERVER = 16
 _FEWEST_MONTHS = 2
 # The sum that docs/configuration.md gives: what each gateway process, the dashboard and the worker hold at most.
-PER_GATEWAY_PROCESS = 7
+PER_GATEWAY_PROCESS = 8
 DASHBOARD_AND_WORKER = 20
 _PARTITIONED = ("budgets_reservation", "ledger_spendevent", "ledger_ledgerentry")
 _UPDATED = ("budgets_period", "budgets_reservation", "budgets_governanceversion", "keys_key")

@@ -1,0 +1,34 @@
+-- Found by the id of the request alone; the organization's own newest first, for lists; pruned by age.
+CREATE INDEX policies_refusal_by_organization ON policies_refusal (organization_id, id);
+
+-- Notes what gateways refused: [{id, organization_id, key_id, provider, model, code, message, details, at}]. A request is
+-- refused once: what is noted again is left as it was.
+CREATE FUNCTION policies_note_refusals_v1(refusals jsonb) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    noted integer;
+BEGIN
+    INSERT INTO policies_refusal (id, organization_id, key_id, provider, model, code, message, details, at)
+    SELECT id, organization_id, key_id, provider, model, code, message, details, at
+    FROM jsonb_to_recordset(refusals) AS r (id uuid, organization_id uuid, key_id text, provider text, model text,
+        code text, message text, details jsonb, at timestamptz)
+    ORDER BY id
+    ON CONFLICT (id) DO NOTHING;
+    GET DIAGNOSTICS noted = ROW_COUNT;
+    RETURN noted;
+END $$;
+
+-- For how long nobody may remove what was noted.
+CREATE FUNCTION policies_refusals_kept_v1() RETURNS interval LANGUAGE sql IMMUTABLE AS $$ SELECT interval '30 days' $$;
+
+-- Append-only, but for those that are old enough to be forgotten.
+CREATE FUNCTION policies_keep_refusal_v1() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND OLD.at < spendra_now_v1() - policies_refusals_kept_v1() THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION '% is append-only: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON policies_refusal
+FOR EACH ROW EXECUTE FUNCTION policies_keep_refusal_v1();
+ALTER TABLE policies_refusal ENABLE ALWAYS TRIGGER append_only;
+SELECT spendra_protect_truncate_v1('policies_refusal');

@@ -1,0 +1,7 @@
+"""What the worker does for this room; when, is in spendra/schedules.py. Each may run twice at once."""
+
+from apps.policies import forgetting
+
+
+def forget_refusals() -> int:
+    return forgetting.forget_refusals()

@@ -1,0 +1,5 @@
+"""The gateway, sandbox and companies of the gateway's own tests."""
+
+from tests.gateway.conftest import company, gateway, running_gateway, sandbox, shared_database
+
+__all__ = ["company", "gateway", "running_gateway", "sandbox", "shared_database"]
