@@ -2,7 +2,7 @@
 notes of which rules moved."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 from django.db import connection, transaction
@@ -14,7 +14,7 @@ _MAKERS = ("ledger_ensure_partitions_v1", "budgets_ensure_partitions_v1")
 _TABLES = ("ledger_spendevent", "ledger_ledgerentry", "budgets_reservation")
 _ONE_AT_A_TIME = 23487645623906914
 # Gateways that are further behind load their rules whole.
-_KEPT_CHANGES = timedelta(hours=1)
+_CHANGES_KEPT_HOURS = 1
 _MONTH = re.compile(r"_(\d{4})_(\d{2})$")
 
 
@@ -41,8 +41,9 @@ def prune_changes() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM budgets_governancechange WHERE seq < coalesce("
-            "(SELECT min(seq) FROM budgets_governancechange WHERE changed_at >= spendra_now_v1() - %s), %s)",
-            [_KEPT_CHANGES, 2**63 - 1],
+            "(SELECT min(seq) FROM budgets_governancechange"
+            " WHERE changed_at >= spendra_now_v1() - make_interval(hours => %s)), %s)",
+            [_CHANGES_KEPT_HOURS, 2**63 - 1],
         )
         return int(cursor.rowcount)
 
