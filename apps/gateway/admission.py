@@ -116,7 +116,13 @@ class Admission:
                 attempt.patience.spend(route.rules, route.catalog)
                 await self._store.refresh(route.rules.id)
                 continue
-            reservation = self._reservation(decided, window, attempt.caller)
+            reservation = reservation_of(
+                decided,
+                window,
+                request_id=attempt.caller.request_id,
+                process_id=self._process_id,
+                lifetime_seconds=self._lifetime_seconds,
+            )
             verdict = await self._booking.reserve(reservation)
             if verdict["verdict"] == "granted":
                 return Admitted(route, decided.estimate, reservation)
@@ -153,33 +159,6 @@ class Admission:
             least = attempt.decide(route, at, exact_input=0)
             if type(least.refusal) is type(decided.refusal) or not await self._count_exactly(attempt, route):
                 raise decided.refusal
-
-    def _reservation(self, decided: Decided, window: Window, caller: Caller) -> ReservationRequest:
-        route, approval = decided.route, decided.approval
-        reservation: ReservationRequest = {
-            "id": str(uuid7()),
-            "organization_id": route.organization_id,
-            "organization_token": route.rules.token,
-            "global_token": route.catalog.token,
-            "nanos": decided.estimate.nanos,
-            "tokens": decided.estimate.tokens,
-            "period_ids": window.period_ids,
-            "valid_from": window.valid_from,
-            "valid_until": window.valid_until,
-            "lifetime_seconds": self._lifetime_seconds,
-            "key_id": route.key.key_id,
-            "actor_id": route.actor_id,
-            "process_id": self._process_id,
-            "request_id": caller.request_id,
-            "provider": route.provider,
-            "model": route.entry.model,
-            "price_version_id": route.price_version_id,
-            "scope_ids": route.scope_ids,
-        }
-        if approval is not None:
-            reservation["approval_id"] = str(approval.id)
-            reservation["valid_until"] = min(window.until, approval.valid_until).isoformat()
-        return reservation
 
     async def _after(self, verdict: Verdict, attempt: Attempt, decided: Decided, window: Window) -> None:
         """Returns where it is worth to ask again, raises the refusal otherwise."""
@@ -220,6 +199,37 @@ class Admission:
         attempt.has_counted = True
         attempt.exact_input = await self._counter.count(attempt.request, route.entry)
         return attempt.exact_input is not None
+
+
+def reservation_of(
+    decided: Decided, window: Window, *, request_id: str, process_id: str, lifetime_seconds: int
+) -> ReservationRequest:
+    """What is asked of reserve for a request that the rules let pass."""
+    route, approval = decided.route, decided.approval
+    reservation: ReservationRequest = {
+        "id": str(uuid7()),
+        "organization_id": route.organization_id,
+        "organization_token": route.rules.token,
+        "global_token": route.catalog.token,
+        "nanos": decided.estimate.nanos,
+        "tokens": decided.estimate.tokens,
+        "period_ids": window.period_ids,
+        "valid_from": window.valid_from,
+        "valid_until": window.valid_until,
+        "lifetime_seconds": lifetime_seconds,
+        "key_id": route.key.key_id,
+        "actor_id": route.actor_id,
+        "process_id": process_id,
+        "request_id": request_id,
+        "provider": route.provider,
+        "model": route.entry.model,
+        "price_version_id": route.price_version_id,
+        "scope_ids": route.scope_ids,
+    }
+    if approval is not None:
+        reservation["approval_id"] = str(approval.id)
+        reservation["valid_until"] = min(window.until, approval.valid_until).isoformat()
+    return reservation
 
 
 def _is_of(verdict: Verdict, route: Route) -> bool:

@@ -56,7 +56,9 @@ class RemainingBudget:
                 "organization": rules.slug,
                 "key_id": key.key_id,
                 "at": _text(at),
-                "caps": [_cap(rules, applied, state) for applied, state in zip(periods, states, strict=True) if state],
+                "caps": [
+                    told_cap(rules, applied, state) for applied, state in zip(periods, states, strict=True) if state
+                ],
             }
 
     async def _states(self, period_ids: list[int]) -> list[PeriodState | None]:
@@ -87,7 +89,7 @@ def _budgets_of(rules: OrganizationRules, key: KeyRule) -> list[AppliedBudget]:
     ]
 
 
-def _cap(rules: OrganizationRules, applied: AppliedBudget, state: PeriodState) -> dict[str, Any]:
+def told_cap(rules: OrganizationRules, applied: AppliedBudget, state: PeriodState) -> dict[str, Any]:
     selector = applied.budget.selector
     return {
         "rule": state["budget_id"],

@@ -58,16 +58,7 @@ class Reviews:
                 asked_nanos=min(decided.estimate.nanos, MAX_AMOUNT_NANOS),
             )
         )
-        link = self._link(review_id)
-        return ReviewRequired(
-            f"{refusal.message} {_next_step(review_id, link)}",
-            details={**refusal.details, "review": review_id, "link": link},
-        )
-
-    def _link(self, review_id: str | None) -> str | None:
-        if review_id is None or not self._public_url:
-            return None
-        return urljoin(f"{self._public_url}/", PAGE.format(id=review_id))
+        return referring_to(review_id, refusal, public_url=self._public_url)
 
     async def _put(self, asked: list[_Asked]) -> Sequence[str | None]:
         most: dict[_Name, _Asked] = {}
@@ -85,6 +76,15 @@ class Reviews:
 
     async def close(self) -> None:
         await self._lane.close()
+
+
+def referring_to(review_id: str | None, refusal: ReviewRequired, *, public_url: str) -> ReviewRequired:
+    """The refusal with the review that was asked for; None: so many wait already that none was."""
+    link = urljoin(f"{public_url}/", PAGE.format(id=review_id)) if review_id and public_url else None
+    return ReviewRequired(
+        f"{refusal.message} {_next_step(review_id, link)}",
+        details={**refusal.details, "review": review_id, "link": link},
+    )
 
 
 def _name(asked: _Asked) -> _Name:

@@ -7,8 +7,8 @@ import psycopg
 
 from apps.budgets import reserving
 from apps.budgets.connecting import HotConnection
-from apps.budgets.periods import PeriodWindow, window
-from apps.budgets.types import PeriodKey
+from apps.budgets.periods import window
+from apps.budgets.types import OpenPeriod, PeriodKey
 from apps.gateway.routing import AppliedBudget, Choice, Route, Window, is_in_force
 from apps.gateway.rules import OrganizationRules
 from spendra.kernel.errors import Busy
@@ -33,7 +33,7 @@ class PeriodBook:
         RulesMoved where one of the budgets exists no more."""
         if choice.window is not None and at < choice.window.until:
             return choice.window
-        choice.window = _window(route, at, await self.periods(route.rules, choice.budgets, at))
+        choice.window = window_of(route, at, await self.periods(route.rules, choice.budgets, at))
         return choice.window
 
     async def periods(
@@ -61,34 +61,16 @@ class PeriodBook:
     async def _open(
         self, rules: OrganizationRules, missing: list[AppliedBudget], at: datetime
     ) -> dict[AppliedBudget, KnownPeriod]:
-        wanted = {applied: _bounds(rules, applied, at) for applied in missing}
-        keys = [
-            PeriodKey(
-                budget_id=str(applied.budget.id),
-                unit_id=str(applied.unit_id) if applied.unit_id else None,
-                organization_id=str(rules.id),
-                label=bounds.label,
-                starts_at=bounds.starts_at.isoformat(),
-                ends_at=bounds.ends_at.isoformat(),
-                lock_rank=applied.lock_rank,
-                wanted_at=at.isoformat(),
-            )
-            for applied, bounds in wanted.items()
-        ]
         try:
-            opened = await reserving.open_periods(self._connection, keys)
+            opened = await reserving.open_periods(self._connection, [period_key(rules, one, at) for one in missing])
         except psycopg.Error as error:
             raise Busy("the database does not answer; try again") from error
-        found: dict[AppliedBudget, KnownPeriod] = {}
-        for applied, period in zip(wanted, opened, strict=True):
-            if period["id"] is None:
-                raise RulesMoved
-            starts_at, ends_at = (datetime.fromisoformat(period[edge]) for edge in ("starts_at", "ends_at"))
-            found[applied] = self._current[_name(applied)] = (period["id"], starts_at, ends_at)
+        found = dict(zip(missing, map(known_period, opened), strict=True))
+        self._current.update({_name(applied): period for applied, period in found.items()})
         return found
 
 
-def _window(route: Route, at: datetime, periods: Mapping[AppliedBudget, KnownPeriod]) -> Window:
+def window_of(route: Route, at: datetime, periods: Mapping[AppliedBudget, KnownPeriod]) -> Window:
     opens = max([route.valid_from, *(period[1] for period in periods.values())])
     closes = min([route.valid_until, *(period[2] for period in periods.values())])
     for applied in route.budgets:
@@ -104,8 +86,9 @@ def _name(applied: AppliedBudget) -> BudgetOfUnit:
     return str(applied.budget.id), str(applied.unit_id) if applied.unit_id else None
 
 
-def _bounds(rules: OrganizationRules, applied: AppliedBudget, at: datetime) -> PeriodWindow:
-    return window(
+def period_key(rules: OrganizationRules, applied: AppliedBudget, at: datetime) -> PeriodKey:
+    """The period that holds `at`, by what it is opened under."""
+    bounds = window(
         period_kind=applied.budget.period_kind,
         at=at,
         zone=rules.zone,
@@ -114,3 +97,21 @@ def _bounds(rules: OrganizationRules, applied: AppliedBudget, at: datetime) -> P
         fixed_starts_at=applied.budget.fixed_starts_at,
         fixed_ends_at=applied.budget.fixed_ends_at,
     )
+    return PeriodKey(
+        budget_id=str(applied.budget.id),
+        unit_id=str(applied.unit_id) if applied.unit_id else None,
+        organization_id=str(rules.id),
+        label=bounds.label,
+        starts_at=bounds.starts_at.isoformat(),
+        ends_at=bounds.ends_at.isoformat(),
+        lock_rank=applied.lock_rank,
+        wanted_at=at.isoformat(),
+    )
+
+
+def known_period(opened: OpenPeriod) -> KnownPeriod:
+    """RulesMoved where its budget exists no more."""
+    if opened["id"] is None:
+        raise RulesMoved
+    starts_at, ends_at = (datetime.fromisoformat(opened[edge]) for edge in ("starts_at", "ends_at"))
+    return opened["id"], starts_at, ends_at
