@@ -104,7 +104,7 @@ class Admission:
             raise await self._reviews.ask(refusal, attempt.decided) from None
         finally:
             if attempt.decided is not None:
-                self._shadows.count(attempt.decided.route.organization_id, attempt.decided.decision)
+                self._shadows.count(attempt.decided)
 
     async def _admit(self, attempt: Attempt) -> Admitted:
         while True:

@@ -13,7 +13,6 @@ from apps.policies import evaluation
 from apps.policies.types import ApprovalRule, Decision
 from spendra.kernel.errors import CapRequired, Refused
 
-ALLOWED = Decision("allow", (), (), ())
 # A budget in requests or tokens of so short a period is a rate limit: it bounds how fast is spent, not how much.
 _RATE_PERIODS = frozenset({"minute", "hour", "day"})
 _NONE: Set[UUID] = frozenset()
@@ -41,7 +40,7 @@ def decide(
 ) -> Decided:
     """May a request with that worst case and those hosted tools pass? `used` are approvals known to be spent."""
     choice = route.choice(tools)
-    decision, approval = _by_policies(route, estimate, tools, at, used) if route.policies else (ALLOWED, None)
+    decision, approval = _by_policies(route, estimate, tools, at, used)
     refusal = _refusal(route, choice, decision, approval, estimate, at)
     return Decided(route, estimate, choice, decision, approval, refusal)
 
@@ -49,13 +48,14 @@ def decide(
 def _by_policies(
     route: Route, estimate: Estimate, tools: frozenset[str] | None, at: datetime, used: Set[UUID]
 ) -> tuple[Decision, ApprovalRule | None]:
-    view = view_of(
-        route,
-        tools=tools,
-        nanos=estimate.nanos,
-        input_tokens=estimate.input_tokens,
-        output_tokens=estimate.all_output_tokens,
-    )
+    asked = {
+        "nanos": estimate.nanos,
+        "input_tokens": estimate.input_tokens,
+        "output_tokens": estimate.all_output_tokens,
+    }
+    if route.clearance.holds(tools=tools, **asked):
+        return route.cleared, None
+    view = view_of(route, tools=tools, **asked)
     decision = evaluation.evaluate(route.policies, view)
     if decision.effect != "review":
         return decision, None

@@ -12,7 +12,8 @@ from apps.gateway.rules import AccountRule, BudgetRule, CatalogRules, KeyRule, O
 from apps.keys.patterns import matcher
 from apps.orgs.scopes import scope_set
 from apps.policies import evaluation, sentences
-from apps.policies.types import PolicyRule, RequestView, RulesWindow
+from apps.policies.clearing import Clearance, clearance
+from apps.policies.types import Decision, PolicyRule, RequestView, RulesWindow
 from spendra.kernel.errors import (
     Frozen,
     KeyRejected,
@@ -70,16 +71,21 @@ class Route:
     account: AccountRule
     budgets: tuple[AppliedBudget, ...]  # that may apply, whatever the request's tools
     policies: tuple[PolicyRule, ...]  # in force, and able to have anything against a request of this route
+    clearance: Clearance  # of those
     view: RequestView  # of a request of which neither tools nor amounts are known
     scope_ids: list[str]
     organization_id: str
     actor_id: str
     valid_from: datetime
     valid_until: datetime
+    cleared: Decision = field(init=False)  # on a request that `clearance` holds for
+    in_shadow: tuple[UUID, ...] = field(init=False)  # the versions among `policies` that only watch
     by_tools: tuple[int, ...] = field(init=False)  # the places in `budgets` of those that only certain tools concern
     choices: dict[int, Choice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.cleared = Decision("allow", (), (), self.policies)
+        self.in_shadow = tuple(rule.version_id for rule in self.policies if rule.is_shadow)
         self.by_tools = tuple(n for n, applied in enumerate(self.budgets) if _asks_for_tools(applied.budget))
 
     def choice(self, tools: frozenset[str] | None) -> Choice:
@@ -139,7 +145,8 @@ def _work_out(
             f"{rules.slug} has no account at {provider}. Ask an administrator to add one.", param="model"
         )
     view = view_for(rules, key, units, provider=provider, model=entry.model, named_model=model)
-    policies = policies_at(rules, units, at)
+    window = policies_at(rules, units, at)
+    policies = evaluation.applicable(window.rules, view)
     return Route(
         rules=rules,
         catalog=catalog,
@@ -150,13 +157,14 @@ def _work_out(
         price_version_id=str(price.prices.version_id),
         account=account,
         budgets=tuple(applied for applied in budgets_in_scope(rules, units) if _may_apply(applied.budget, view)),
-        policies=evaluation.applicable(policies.rules, view),
+        policies=policies,
+        clearance=clearance(policies, view),
         view=view,
         scope_ids=[str(rules.id), *map(str, units)],
         organization_id=str(rules.id),
         actor_id=str(key.actor_id),
-        valid_from=max(price.valid_from, policies.since or price.valid_from),
-        valid_until=min(key.expires_at or NEVER, price.valid_until or NEVER, policies.until or NEVER),
+        valid_from=max(price.valid_from, window.since or price.valid_from),
+        valid_until=min(key.expires_at or NEVER, price.valid_until or NEVER, window.until or NEVER),
     )
 
 

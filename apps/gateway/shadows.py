@@ -11,7 +11,7 @@ import psycopg
 
 from apps.budgets.connecting import HotConnection
 from apps.gateway import metrics
-from apps.policies.types import Decision
+from apps.gateway.deciding import Decided
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,12 @@ class ShadowCounts:
         self._counts: dict[UUID, _Counts] = {}
         self._task = asyncio.create_task(self._run())
 
-    def count(self, organization_id: str, decision: Decision) -> None:
+    def count(self, decided: Decided) -> None:
         """One request that was decided upon, whatever became of it."""
-        for rule in decision.considered:
-            if rule.is_shadow:
-                self._of(rule.version_id, organization_id).asked += 1
-        for fired in decision.shadow:
+        organization_id = decided.route.organization_id
+        for version_id in decided.route.in_shadow:
+            self._of(version_id, organization_id).asked += 1
+        for fired in decided.decision.shadow:
             metrics.shadow_decisions.labels(fired.effect, fired.kind).inc()
             counts = self._of(fired.version_id, organization_id)
             if fired.effect == "review":
