@@ -43,6 +43,7 @@ class Company:
         self.units = self._make_units()
         self.budgets: dict[str, Budget] = {}
         self.ids: dict[PeriodName, int] = {}
+        self.names: dict[int, PeriodName] = {}  # also of those that are forgotten
         self.gateways = [Gateway(), Gateway()]
         self.granted: list[dict[str, Any]] = []
         self.runner = asyncio.Runner()
@@ -102,6 +103,7 @@ class Company:
         if name not in self.ids:
             [opened] = money.open_periods(self.connection, [key])
             self.ids[name] = opened["id"]
+            self.names[opened["id"]] = name
             cap = self.books.caps[key.budget_id]
             scope = key.unit_id or cap.unit_id or str(self.organization.id)
             self.books.open_window(
@@ -109,7 +111,7 @@ class Company:
             )
         return name
 
-    def _request(self, gateway: Gateway) -> dict[str, Any]:
+    def _request(self, gateway: Gateway, approval: str | None = None) -> dict[str, Any]:
         """What a gateway decides by the rules that it has: for the database, and for the reference."""
         scopes = [self.random.choice(self.units[2:]), self.random.choice(self.units[:2])]
         names = [self._learn_window(key) for key in self._keys(gateway, scopes)]
@@ -124,6 +126,8 @@ class Company:
             **money.identity(self.organization, scopes),
         }
         tokens = gateway.tokens or {"organization_token": money.NIL, "global_token": money.NIL}
+        if approval is not None:
+            fields["approval_id"] = approval
         asked = money.a_request(self.organization, tokens, [self.ids[name] for name in names], **fields)
         return {"asked": asked, "version": gateway.version, "names": names}
 
@@ -141,6 +145,7 @@ class Company:
         return Held(
             asked["id"], asked["scope_ids"], asked["nanos"], asked["tokens"], list(request["names"]),
             asked["process_id"], self.books.now, self.books.now + timedelta(seconds=asked["lifetime_seconds"]),
+            asked.get("approval_id"),
         )  # fmt: skip
 
     def _reserve(self, requests: list[dict[str, Any]]) -> str:
@@ -173,11 +178,10 @@ class Company:
         return " ".join(outcome["outcome"] for outcome in outcomes)
 
     def compare(self) -> None:
-        names = {id: name for name, id in self.ids.items()}
         periods = self.connection.execute(
             "SELECT id, settled, reserved, seeded, is_seeding FROM budgets_period"
         ).fetchall()
-        assert {names[id]: tuple(row) for id, *row in periods} == {
+        assert {self.names[id]: tuple(row) for id, *row in periods} == {
             name: (window.settled, window.reserved, window.seeded, window.is_seeding)
             for name, window in self.books.windows.items()
         }
@@ -185,7 +189,7 @@ class Company:
             "SELECT id::text, state, end_cause, is_late, booked_nanos, booked_tokens, period_ids "
             "FROM budgets_reservation"
         ).fetchall()
-        assert {row[0]: (*row[1:6], {names[id] for id in row[6]}) for row in held} == {
+        assert {row[0]: (*row[1:6], {self.names[id] for id in row[6]}) for row in held} == {
             held.id: (held.state, held.cause, held.is_late, held.booked_nanos, held.booked_tokens, set(held.windows))
             for held in self.books.held.values()
         }
@@ -193,3 +197,5 @@ class Company:
             "SELECT reservation_id::text, kind, status, cause, amount_nanos, tokens FROM ledger_ledgerentry"
         ).fetchall()
         assert Counter(Entry(*row) for row in entries) == self.books.summary()
+        used = self.connection.execute("SELECT approval_id::text, reservation_id::text FROM policies_approvaluse")
+        assert dict(used.fetchall()) == self.books.used_approvals

@@ -5,7 +5,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 PeriodName = tuple[str, str | None, str]
+
+
+@dataclass
+class Override:
+    amount: int
+    starts_at: datetime
+    ends_at: datetime
+    ended_at: datetime | None = None
+
+    def end(self) -> datetime:
+        return max(self.starts_at, min(self.ends_at, self.ended_at or self.ends_at))
 
 
 @dataclass
@@ -20,6 +32,14 @@ class Cap:
     counts_from_now: bool
     created_at: datetime
     is_archived: bool = False
+    overrides: dict[str, Override] = field(default_factory=dict)
+
+    def in_force(self, at: datetime) -> int:
+        given = [override for override in self.overrides.values() if override.starts_at <= at < override.end()]
+        return given[0].amount if given else self.amount
+
+    def is_short(self) -> bool:
+        return self.period_kind in ("minute", "hour")
 
 
 @dataclass
@@ -44,6 +64,7 @@ class Held:
     process: str
     reserved_at: datetime
     expires_at: datetime
+    approval: str | None = None
     state: str = "open"
     cause: str = ""
     is_late: bool = False
@@ -70,10 +91,12 @@ class Books:
     held: dict[str, Held] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     seen: dict[str, datetime] = field(default_factory=dict)
+    used_approvals: dict[str, str] = field(default_factory=dict)
 
     def open_window(self, name: PeriodName, scope: str, starts_at: datetime, ends_at: datetime) -> None:
         cap = self.caps[name[0]]
-        is_seeding = not cap.counts_from_now and cap.created_at + DAY > starts_at
+        margin = timedelta(minutes=5) if cap.is_short() else DAY
+        is_seeding = not cap.counts_from_now and cap.created_at + margin > starts_at
         self.windows.setdefault(name, Window(cap, scope, starts_at, ends_at, is_seeding))
 
     def seed(self, name: PeriodName) -> None:
@@ -108,6 +131,10 @@ class Books:
         for verdict in ("exceeded", "rate_limited", "in_flight"):
             if verdict in told:
                 return verdict
+        if wish.approval is not None:
+            if wish.approval in self.used_approvals:
+                return "approval_used"
+            self.used_approvals[wish.approval] = wish.id
         for window in windows:
             window.reserved += _asked(wish, window)
         self.held[wish.id] = wish
@@ -115,14 +142,15 @@ class Books:
 
     def _answer(self, window: Window, asked: int) -> str:
         is_rate = window.cap.measure != "nanos" and window.cap.period_kind in ("minute", "hour", "day")
+        cap = window.cap.in_force(self.now)
         if not window.cap.is_hard:
             return "in_flight" if window.is_seeding else "granted"
-        if window.settled + asked > window.cap.amount:
-            waits = is_rate and asked <= window.cap.amount and not window.is_seeding
+        if window.settled + asked > cap:
+            waits = is_rate and asked <= cap and not window.is_seeding
             return "rate_limited" if waits else "exceeded"
         if window.is_seeding:
             return "in_flight"
-        if window.settled + window.reserved + asked <= window.cap.amount:
+        if window.settled + window.reserved + asked <= cap:
             return "granted"
         return "rate_limited" if is_rate and window.cap.measure == "requests" else "in_flight"
 
@@ -134,11 +162,39 @@ class Books:
             return self._end_open(held, kind, cost, tokens, by_hand=by_hand)
         if held.state == "expired" and not held.is_late and kind != "expire":
             held.is_late = True
+            if kind == "void":
+                self._free_approval(held)
             nanos, units = (0, 0) if kind == "void" else (cost, tokens)
             difference = nanos - held.booked_nanos, units - held.booked_tokens
             self._book(held, "correction", "final", f"late_{kind}", *difference)
             return "late"
         return f"already_{held.state}"
+
+    def override(self, cap: Cap, id: str, wanted: Override) -> bool:
+        """Whether it is accepted: there is no other for any of that time."""
+        others = [other for other in cap.overrides.values() if other.starts_at < other.end()]
+        if any(other.starts_at < wanted.ends_at and wanted.starts_at < other.end() for other in others):
+            return False
+        cap.overrides[id] = wanted
+        self.version += 1
+        return True
+
+    def end_override(self, override: Override) -> None:
+        if override.ended_at is None and self.now < override.ends_at:
+            override.ended_at = self.now
+            self.version += 1
+
+    def forget(self) -> list[PeriodName]:
+        """Windows of short rates that ended an hour ago and hold nothing: who still names them counts there no more."""
+        over = [
+            name
+            for name, window in self.windows.items()
+            if window.cap.is_short() and window.cap.measure != "nanos"
+            and window.ends_at < self.now - HOUR and window.reserved == 0
+        ]  # fmt: skip
+        for name in over:
+            del self.windows[name]
+        return over
 
     def sweep(self) -> int:
         due = [held for held in self.held.values() if held.state == "open" and not self._lives(held)]
@@ -151,6 +207,7 @@ class Books:
     def lose(self, held: Held) -> None:
         """A failover: the reservation was acknowledged, and the server that took over has never heard of it."""
         self._release(held)
+        self._free_approval(held)
         del self.held[held.id]
 
     def summary(self) -> Counter[Entry]:
@@ -166,6 +223,7 @@ class Books:
         self._release(held)
         if kind == "void":
             held.state = held.cause = "voided"
+            self._free_approval(held)
         elif kind == "expire":
             held.state, held.cause = "expired", "by_hand" if by_hand else "expired"
             self._book(held, "charge", "estimated", held.cause, held.nanos, held.tokens)
@@ -186,17 +244,23 @@ class Books:
         self._book(wish, "charge", "final", "recovered", cost, tokens)
         return "recovered"
 
+    def _free_approval(self, held: Held) -> None:
+        self.used_approvals = {approval: id for approval, id in self.used_approvals.items() if id != held.id}
+
+    def _windows(self, held: Held) -> list[Window]:
+        return [self.windows[name] for name in held.windows if name in self.windows]
+
     def _release(self, held: Held) -> None:
-        for name in held.windows:
-            self.windows[name].reserved -= _asked(held, self.windows[name])
+        for window in self._windows(held):
+            window.reserved -= _asked(held, window)
 
     def _book(self, held: Held, kind: str, status: str, cause: str, nanos: int, tokens: int) -> None:
         entry = Entry(held.id, kind, status, cause, nanos, tokens)
         self.entries.append(entry)
         held.booked_nanos += nanos
         held.booked_tokens += tokens
-        for name in held.windows:
-            self.windows[name].settled += _spent(entry, self.windows[name])
+        for window in self._windows(held):
+            window.settled += _spent(entry, window)
 
 
 def _asked(held: Held, window: Window) -> int:

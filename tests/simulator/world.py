@@ -5,16 +5,18 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
-from apps.budgets import capping, ending, expiring, seeding
+from apps.budgets import capping, ending, expiring, forgetting, overriding, seeding
 from apps.budgets.models import Budget
 from spendra.kernel.errors import Conflict, NotFound
 from spendra.kernel.ids import uuid7
 from tests.budgets import money
 from tests.databases import Database
 from tests.simulator.company import START, Company, Gateway
+from tests.simulator.reference import Override
 
 FAR_AWAY = START + timedelta(days=100)
-PERIOD_KINDS = ("total", "day", "week", "month", "year")
+PERIOD_KINDS = ("total", "day", "week", "month", "year", "minute", "hour")
+APPROVALS = [str(UUID(int=number)) for number in range(1, 7)]
 
 
 class World(Company):
@@ -24,7 +26,8 @@ class World(Company):
             (30, self.reserve), (16, self.end), (6, self.sweep), (6, self.heartbeat), (6, self.new_cap),
             (5, self.move_cap), (1, self.archive_cap), (26, self.reload), (5, self.time_passes), (4, self.boundary),
             (2, self.crash), (4, self.lost_reply), (3, self.rolled_back), (2, self.failover), (3, self.end_by_hand),
-            (4, self.seed_waiting), (4, self.decided_before),
+            (4, self.seed_waiting), (4, self.decided_before), (4, self.reserve_by_approval), (4, self.override),
+            (2, self.end_override), (4, self.forget),
         ]  # fmt: skip
 
     def step(self) -> str:
@@ -39,6 +42,9 @@ class World(Company):
     def reserve(self) -> str:
         gateway = self.random.choice(self.gateways)
         return self._reserve([self._request(gateway) for _ in range(self.random.randint(1, 5))])
+
+    def reserve_by_approval(self) -> str:
+        return self._reserve([self._request(self.random.choice(self.gateways), self.random.choice(APPROVALS))])
 
     def decided_before(self) -> str:
         """Decided, then overtaken by the clock: a boundary may lie between."""
@@ -109,13 +115,14 @@ class World(Company):
         if not open_now:
             return "nothing to lose"
         lost = open_now[-1]
-        for name in lost.windows:
+        for name in self.ids.keys() & lost.windows:
             self.connection.execute(
                 "UPDATE budgets_period p SET reserved = reserved - CASE b.measure WHEN 'nanos' THEN %s "
                 "WHEN 'tokens' THEN %s ELSE 1 END FROM budgets_budget b WHERE b.id = p.budget_id AND p.id = %s",
                 (lost.nanos, lost.tokens, self.ids[name]),
             )
         self.connection.execute("DELETE FROM budgets_reservation WHERE id = %s", (lost.id,))
+        self.connection.execute("DELETE FROM policies_approvaluse WHERE reservation_id = %s", (lost.id,))
         self.books.lose(lost)
         return lost.id
 
@@ -171,6 +178,41 @@ class World(Company):
         cap.is_archived = True
         self.books.version += 1
         return cap.id
+
+    def override(self) -> str:
+        cap = self._any_cap()
+        if cap is None:
+            return "no cap"
+        starts = self.random.choice([None, None, timedelta(minutes=2), timedelta(hours=2)])
+        starts_at = self.books.now + (starts or timedelta(0))
+        ends_at = starts_at + self.random.choice([timedelta(seconds=10), timedelta(hours=1), timedelta(days=40)])
+        wanted = Override(self.random.randint(0, cap.amount * 2), starts_at, ends_at)
+        try:
+            given = overriding.override_cap(
+                UUID(cap.id), organization=self.organization, amount=wanted.amount, starts_at=starts and starts_at,
+                ends_at=ends_at, acting="ann@example.com", reason="simulated",
+            )  # fmt: skip
+        except Conflict:
+            assert not self.books.override(cap, "refused", wanted)
+            return "overlaps"
+        assert self.books.override(cap, str(given.id), wanted)
+        return f"{wanted.amount} instead of {cap.amount} until {ends_at}"
+
+    def end_override(self) -> str:
+        given = [override for cap in self.books.caps.values() for override in cap.overrides.items()]
+        if not given:
+            return "none"
+        id, override = self.random.choice(given)
+        overriding.end_override(UUID(id), organization=self.organization, acting="ann@example.com")
+        self.books.end_override(override)
+        return id
+
+    def forget(self) -> str:
+        over = self.books.forget()
+        for name in over:
+            del self.ids[name]
+        assert forgetting.forget_short_periods() == len(over)
+        return f"{len(over)} forgotten"
 
     def seed_waiting(self) -> str:
         names = [name for name, window in self.books.windows.items() if window.is_seeding]
