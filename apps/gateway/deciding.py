@@ -18,7 +18,7 @@ _RATE_PERIODS = frozenset({"minute", "hour", "day"})
 _NONE: Set[UUID] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decided:
     """`refusal` says why the request may not pass; None where it may, with `approval` where a review held it back."""
 

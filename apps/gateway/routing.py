@@ -24,6 +24,7 @@ from spendra.kernel.errors import (
     ProviderNotConfigured,
 )
 
+NO_TOOLS: frozenset[str] = frozenset()
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 # Sets of budgets that a route remembers, should clients name ever other hosted tools.
 MOST_CHOICES = 64
@@ -81,16 +82,18 @@ class Route:
     cleared: Decision = field(init=False)  # on a request that `clearance` holds for
     in_shadow: tuple[UUID, ...] = field(init=False)  # the versions among `policies` that only watch
     by_tools: tuple[int, ...] = field(init=False)  # the places in `budgets` of those that only certain tools concern
+    left_out_without_tools: int = field(init=False)
     choices: dict[int, Choice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cleared = Decision("allow", (), (), self.policies)
         self.in_shadow = tuple(rule.version_id for rule in self.policies if rule.is_shadow)
         self.by_tools = tuple(n for n, applied in enumerate(self.budgets) if _asks_for_tools(applied.budget))
+        self.left_out_without_tools = self._left_out(NO_TOOLS)
 
     def choice(self, tools: frozenset[str] | None) -> Choice:
         """The budgets that a request with these tools counts against, None being unknown ones: then all."""
-        left_out = self._left_out(tools) if self.by_tools else 0
+        left_out = self._left_out(tools) if tools != NO_TOOLS else self.left_out_without_tools
         choice = self.choices.get(left_out)
         if choice is None:
             if len(self.choices) >= MOST_CHOICES:
@@ -101,6 +104,8 @@ class Route:
 
     def _left_out(self, tools: frozenset[str] | None) -> int:
         """The places of those that don't count such a request, as bits."""
+        if not self.by_tools:
+            return 0
         view = view_of(self, tools=tools)
         places = 0
         for n in self.by_tools:
