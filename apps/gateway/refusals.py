@@ -32,7 +32,7 @@ def from_verdict(verdict: Verdict, route: Route, window: Window, estimate: Estim
     details = _details(verdict, applied, route, estimate)
     kind, measure = applied.budget.period_kind, verdict["measure"]
     cap = f"{kind} cap of {_amount(verdict['cap'], measure)} on {scope_name(applied, route.rules)}{_for(applied)}"
-    asked = f"this request asked {_amount(_asked(estimate, measure), measure)}{_why(estimate, measure)}"
+    asked = f"this request asked {_amount(asked_of(estimate, measure), measure)}{_why(estimate, measure)}"
     if verdict["verdict"] == "exceeded":
         return BudgetExceeded(
             f"The {cap} has {_amount(max(0, verdict['cap'] - verdict['settled']), measure)} left; {asked}. "
@@ -91,7 +91,7 @@ def _details(verdict: Verdict, applied: AppliedBudget, route: Route, estimate: E
         "cap": str(verdict["cap"]),
         "settled": str(verdict["settled"]),
         "reserved": str(verdict["reserved"]),
-        "asked": str(_asked(estimate, verdict["measure"])),
+        "asked": str(asked_of(estimate, verdict["measure"])),
         "remaining": str(max(0, verdict["cap"] - verdict["settled"])),
         "resets_at": None if applied.budget.period_kind in _WITHOUT_RESET else verdict["resets_at"],
     }
@@ -118,7 +118,7 @@ def _reasons(decision: Decision) -> str:
     return " ".join(fired.reason for fired in decision.fired if fired.effect == decision.effect)
 
 
-def _asked(estimate: Estimate, measure: str) -> int:
+def asked_of(estimate: Estimate, measure: str) -> int:
     return {"nanos": estimate.nanos, "tokens": estimate.tokens, "requests": 1}[measure]
 
 

@@ -1,7 +1,7 @@
 from uuid import UUID
 
 from apps.orgs.models import Organization
-from apps.policies.models import Policy, PolicyVersion, Review, ShadowCount, VersionState
+from apps.policies.models import Policy, PolicyVersion, Refusal, Review, ReviewState, ShadowCount, VersionState
 from spendra.kernel.errors import NotFound
 
 
@@ -48,3 +48,14 @@ def reviews_of(organization: Organization, *, state: str | None = None) -> list[
     """Newest first."""
     reviews = Review.objects.filter(organization_id=organization.id).select_related("approval")
     return list(reviews if state is None else reviews.filter(state=state))
+
+
+def pending_review(organization: Organization, *, key_id: str, provider: str, model: str) -> Review | None:
+    """The one review that waits for this key and model."""
+    return Review.objects.filter(
+        organization_id=organization.id, key_id=key_id, provider=provider, model=model, state=ReviewState.PENDING
+    ).first()
+
+
+def find_refusal(organization: Organization, request_id: UUID) -> Refusal | None:
+    return Refusal.objects.filter(id=request_id, organization_id=organization.id).first()
