@@ -160,7 +160,8 @@ class PeriodAdmin(OrganizationColumn, BigTable):
 class ReservationAdmin(OrganizationColumn, BigTable, GovernedAdmin):
     list_display = ("reserved_at", "amount", "booked", "came_to", "bought", "key_id", "organization")
     list_filter = (OpenFilter, OrganizationFilter)
-    indexed = {"id": ("id",), "state": ("id",)}
+    # Open ones as their index has them: by id alone Postgres might look for them through all that ended since.
+    indexed = {"id": ("id",), "state": ("organization_id", "id")}
     sought = ("id", "key_id", "request_id")
     search_help_text = "The whole id of a reservation, a key or a request."
     fields = readonly_fields = (

@@ -124,7 +124,7 @@ def test_the_big_tables_are_these() -> None:
     }  # fmt: skip
 
 
-def walked(browser: Client, url: str, query: str = "?") -> list[Any]:
+def walked(browser: Client, url: str, query: str | None = "?") -> list[Any]:
     found: list[Any] = []
     while query is not None:
         listed = browser.get(url + query).context["cl"]

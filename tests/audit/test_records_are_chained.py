@@ -79,6 +79,24 @@ def test_raw_sql_is_chained_too(database: Database) -> None:
     assert [place for place, _ in chain_of(ACME)] == [1]
 
 
+def test_a_bulk_of_records_in_one_transaction_is_linked_by_index(database: Database) -> None:
+    """Plans are made while the tables are empty: each link must not read all those before it for that."""
+    plain = database.connect()
+    plain.execute(
+        "INSERT INTO audit_auditrecord (id, at, organization_id, actor, action, object_kind, object_id, reason) "
+        "SELECT gen_random_uuid(), now(), %s, 'psql', 'a.b', 'c', n, '' FROM generate_series(1, 2000) n",
+        [ACME],
+    )
+    assert [place for place, _ in chain_of(ACME)] == list(range(1, 2001))
+    plain.execute("SELECT pg_stat_force_next_flush()")
+    read = plain.execute(
+        "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables "
+        "WHERE relname IN ('audit_auditlink', 'audit_unlinked')"
+    ).fetchone()
+    assert read is not None
+    assert read[0] < 5 * 2000
+
+
 @pytest.mark.parametrize("table", ["audit_auditlink", "audit_auditcheckpoint"])
 @pytest.mark.parametrize("change", ["UPDATE {} SET place = place", "DELETE FROM {}", "TRUNCATE {}"])
 def test_links_and_checkpoints_refuse_to_change(database: Database, table: str, change: str) -> None:

@@ -13,7 +13,7 @@ CREATE FUNCTION audit_hash_v1(previous bytea, chain uuid, place bigint, told aud
 RETURNS bytea LANGUAGE sql STABLE AS $$ SELECT sha256(coalesce(previous, '') || audit_content_v1(chain, place, told)) $$;
 
 -- Where records wait between the two triggers below. No committed transaction leaves a row here, and nobody sees another's.
-CREATE TABLE audit_unlinked (place bigint GENERATED ALWAYS AS IDENTITY, record_id uuid NOT NULL);
+CREATE TABLE audit_unlinked (place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, record_id uuid NOT NULL);
 
 -- A transaction that changes rules takes the fence in a deferred trigger, and must take it before the lock of a chain, or
 -- two of them deadlock. So linking is deferred twice: what a deferred trigger defers runs after all that was deferred
@@ -28,13 +28,19 @@ CREATE FUNCTION audit_chain_lock_v1(chain uuid) RETURNS bigint LANGUAGE sql IMMU
 $$ SELECT hashtextextended('audit chain ' || chain::text, 0) $$;
 
 -- The first call in a transaction links all its records, those of several organizations in one order of locks.
-CREATE FUNCTION audit_link_v1() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Its plans are made once a session, maybe while the tables are empty: by index.
+CREATE FUNCTION audit_link_v1() RETURNS trigger LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     waiting record;
     newest audit_auditlink;
 BEGIN
+    -- One place, by the index: to look for any would read all that this transaction has linked already, once a record.
+    IF NOT EXISTS (SELECT FROM audit_unlinked WHERE place = NEW.place) THEN
+        RETURN NULL;
+    END IF;
     FOR waiting IN
-        WITH taken AS (DELETE FROM audit_unlinked RETURNING place, record_id)
+        WITH taken AS (DELETE FROM audit_unlinked WHERE place >= NEW.place RETURNING place, record_id)
         SELECT told, chain FROM taken JOIN audit_auditrecord told ON told.id = taken.record_id,
                coalesce(told.organization_id, '00000000-0000-0000-0000-000000000000') AS chain
         ORDER BY audit_chain_lock_v1(chain), taken.place
