@@ -1,6 +1,8 @@
 """What the worker does for this room; when, is in spendra/schedules.py. Each may run twice at once."""
 
-from apps.budgets import forgetting, maintenance, seeding
+from django.conf import settings
+
+from apps.budgets import forgetting, maintenance, retention, seeding
 
 
 def ensure_partitions() -> int:
@@ -17,3 +19,11 @@ def forget_short_periods() -> int:
 
 def prune_changes() -> int:
     return maintenance.prune_changes()
+
+
+def apply_retention() -> int:
+    """How many months have gone; none where everything is kept."""
+    if settings.RETENTION_MONTHS is None:
+        return 0
+    done = retention.apply(months=settings.RETENTION_MONTHS, acting="task:apply_retention")
+    return sum(month.state == "dropped" for month in done)

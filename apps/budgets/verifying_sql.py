@@ -1,4 +1,8 @@
-"""The statements of ledger_verify, each about one chunk of rows. What they prove together: verifying.py."""
+"""The statements of ledger_verify, each about one chunk of rows. What they prove together: verifying.py.
+
+Nothing that was booked before ledger_kept_since_v1() is read: the archive stands for it, whether retention has come to
+drop it or not. The statement that plans without a partition sees that it is archived, since that was committed before.
+"""
 
 # Nested loops over indexes cost the same a row whatever the statistics of a month that has just begun; any other plan
 # may read more than the chunk. One core, since live traffic goes first. Progress that a crash loses is made again.
@@ -38,7 +42,8 @@ ENTRY_CHUNK = """
 SELECT (max(booked_at) + interval '1 microsecond')::text, count(*), max(booked_at) < %(booked_before)s::timestamptz
 FROM (SELECT booked_at FROM ledger_ledgerentry
       WHERE organization_id = %(organization)s
-        AND booked_at >= %(first)s::timestamptz AND booked_at < %(until)s::timestamptz
+        AND booked_at >= greatest(%(first)s::timestamptz, (SELECT ledger_kept_since_v1()))
+        AND booked_at < %(until)s::timestamptz
       ORDER BY booked_at LIMIT %(size)s) chunk
 HAVING count(*) > 0
 """
@@ -81,6 +86,10 @@ FROM ({chunk}) c,
         false AS late_unless_expired) expected,
 """
     + _DIFFERING
+    + """
+    AND c.id >= (SELECT spendra_uuid7_floor_v1(ledger_kept_since_v1()))
+    AND coalesce(c.ended_at, 'infinity') >= (SELECT ledger_kept_since_v1())
+"""
 )
 RESERVATIONS = _RESERVATIONS.replace(
     "{chunk}", "SELECT * FROM budgets_reservation WHERE id > %(first)s::uuid AND id <= %(last)s::uuid"
@@ -123,7 +132,8 @@ LEFT JOIN ledger_spendevent s ON s.id = e.spend_event_id AND s.booked_at = e.boo
         s.id AS spend_event, s.reservation_id AS spend_event_reservation,
         CASE e.kind WHEN 'charge' THEN s.cost_nanos END AS spend_event_cost) found,
     LATERAL (SELECT
-        true AS reservation, CASE WHEN r.id IS NOT NULL THEN e.organization_id END AS organization,
+        r.id IS NOT NULL OR e.reservation_id >= (SELECT spendra_uuid7_floor_v1(ledger_kept_since_v1())) AS reservation,
+        CASE WHEN r.id IS NOT NULL THEN e.organization_id END AS organization,
         CASE WHEN r.id IS NOT NULL THEN e.period_ids END AS periods,
         CASE WHEN r.id IS NOT NULL THEN r.entry_id WHEN e.kind = 'charge' THEN e.id ELSE e.corrects_id END AS charge,
         CASE WHEN r.id IS NOT NULL OR e.kind = 'charge' THEN true END AS correction,
@@ -134,7 +144,8 @@ LEFT JOIN ledger_spendevent s ON s.id = e.spend_event_id AND s.booked_at = e.boo
     + _DIFFERING
     + """
     AND e.organization_id = %(organization)s
-    AND e.booked_at >= %(first)s::timestamptz AND e.booked_at < %(last)s::timestamptz
+    AND e.booked_at >= greatest(%(first)s::timestamptz, (SELECT ledger_kept_since_v1()))
+    AND e.booked_at < %(last)s::timestamptz
 """
 )
 
@@ -143,6 +154,7 @@ SPEND_EVENTS = """
 SELECT 'spend_event_entry', s.id, 'none', 'an entry' FROM ledger_spendevent s
 LEFT JOIN ledger_ledgerentry e ON e.id = s.id AND e.booked_at = s.booked_at AND e.spend_event_id = s.id
 WHERE s.id > %(first)s::uuid AND s.id <= %(last)s::uuid AND e.id IS NULL
+  AND s.booked_at >= (SELECT ledger_kept_since_v1())
 """
 
 # Short periods may be gone, and their number has no bound.
@@ -151,18 +163,19 @@ INSERT INTO budgets_verifiedsum AS kept (period_id, nanos, tokens, requests)
 SELECT p, sum(amount_nanos), sum(tokens),
        count(*) FILTER (WHERE kind = 'charge') - count(*) FILTER (WHERE cause = 'late_void')
 FROM ledger_ledgerentry, unnest(period_ids) p
-WHERE organization_id = %(organization)s AND booked_at >= %(first)s::timestamptz AND booked_at < %(last)s::timestamptz
+WHERE organization_id = %(organization)s AND booked_at < %(last)s::timestamptz
+  AND booked_at >= greatest(%(first)s::timestamptz, (SELECT ledger_kept_since_v1()))
   AND (p < budgets_first_short_id_v1() OR EXISTS (SELECT FROM budgets_period WHERE id = p))
 GROUP BY p
 ON CONFLICT (period_id) DO UPDATE SET nanos = kept.nanos + EXCLUDED.nanos, tokens = kept.tokens + EXCLUDED.tokens,
                                       requests = kept.requests + EXCLUDED.requests
 """
 
-# In one snapshot: the counters, the sums kept, the entries since, the open reservations. Sums by period id, never by
-# time: everything of a reservation books into the periods it was reserved in.
+# In one snapshot: counters, the sums kept, the entries since, the archive, the open reservations. Sums by period id,
+# never by time: everything of a reservation books into the periods it was reserved in.
 PERIODS = """
 WITH since AS MATERIALIZED (
-    SELECT o.id AS organization_id, coalesce(v.position, '1970-01-01T00:00:00Z')::timestamptz AS at
+    SELECT o.id AS organization_id, greatest(v.position::timestamptz, ledger_kept_since_v1()) AS at
     FROM orgs_organization o LEFT JOIN budgets_verifiedposition v ON v.walk = 'sums' AND v.organization_id = o.id
 ), latest AS MATERIALIZED (
     SELECT p AS id, sum(e.amount_nanos) AS nanos, sum(e.tokens) AS tokens,
@@ -175,18 +188,22 @@ WITH since AS MATERIALIZED (
     SELECT p AS id, sum(r.amount_nanos) AS nanos, sum(r.amount_tokens) AS tokens, count(*) AS requests
     FROM budgets_reservation r, unnest(r.period_ids) p
     WHERE r.state = 'open' AND p > %(first)s AND p <= %(last)s GROUP BY p
+), archived AS MATERIALIZED (
+    SELECT period_id AS id, sum(nanos) AS nanos, sum(tokens) AS tokens, sum(requests) AS requests
+    FROM budgets_periodarchive WHERE period_id > %(first)s AND period_id <= %(last)s GROUP BY period_id
 ), compared AS (
     SELECT q.id, q.settled, q.reserved, q.seeded,
         q.seeded + CASE b.measure
-            WHEN 'nanos' THEN coalesce(kept.nanos, 0) + coalesce(latest.nanos, 0)
-            WHEN 'tokens' THEN coalesce(kept.tokens, 0) + coalesce(latest.tokens, 0)
-            ELSE coalesce(kept.requests, 0) + coalesce(latest.requests, 0) END AS right_settled,
+            WHEN 'nanos' THEN coalesce(kept.nanos, 0) + coalesce(latest.nanos, 0) + coalesce(archived.nanos, 0)
+            WHEN 'tokens' THEN coalesce(kept.tokens, 0) + coalesce(latest.tokens, 0) + coalesce(archived.tokens, 0)
+            ELSE coalesce(kept.requests, 0) + coalesce(latest.requests, 0) + coalesce(archived.requests, 0)
+        END AS right_settled,
         coalesce(CASE b.measure WHEN 'nanos' THEN held.nanos WHEN 'tokens' THEN held.tokens ELSE held.requests END, 0)
             AS right_reserved
     FROM budgets_period q JOIN budgets_budget b ON b.id = q.budget_id
     LEFT JOIN budgets_verifiedsum kept
         ON kept.period_id = q.id AND kept.period_id > %(first)s AND kept.period_id <= %(last)s
-    LEFT JOIN latest ON latest.id = q.id LEFT JOIN held ON held.id = q.id
+    LEFT JOIN latest ON latest.id = q.id LEFT JOIN held ON held.id = q.id LEFT JOIN archived ON archived.id = q.id
     WHERE q.id > %(first)s AND q.id <= %(last)s
 )
 SELECT 'period_settled', id, settled, right_settled FROM compared WHERE settled <> right_settled

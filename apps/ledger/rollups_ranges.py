@@ -14,7 +14,8 @@ _DAYS_AT_ONCE = 31
 _HOUR = timedelta(hours=1)
 
 _OLDEST_MONTH = """
-    SELECT to_date(min(right(inhrelid::regclass::text, 7)), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC'
+    SELECT greatest(ledger_kept_since_v1(),
+                    to_date(min(right(inhrelid::regclass::text, 7)), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC')
     FROM pg_inherits WHERE inhparent = 'ledger_ledgerentry'::regclass
 """
 _BOUNDS = """
@@ -56,10 +57,9 @@ def oldest_kept() -> datetime:
     return oldest
 
 
-def parts(organization: Organization, *, since: date | None, until: date | None) -> list[Part]:
-    """The dates from `since` to `until`, both inclusive, as far as there can be sums and the ledger is whole; no part
-    is longer than a month. Opens days that no entry had needed."""
-    oldest = oldest_kept()
+def parts(organization: Organization, *, since: date | None, until: date | None, oldest: datetime) -> list[Part]:
+    """The dates from `since` to `until`, both inclusive, as far as there can be sums and the ledger is whole, which it
+    is since `oldest`; no part is longer than a month. Opens days that no entry had needed."""
     spans = [span for span in _spans(organization) if _is_wanted(span.day, since, until)]
     cut = {span.day for span in spans if span.starts_at < oldest}
     whole = [span for span in spans if span.day not in cut]

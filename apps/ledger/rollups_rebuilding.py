@@ -20,6 +20,7 @@ from apps.ledger.rollups import CONSUMER, TOPIC, Reported
 from apps.ledger.rollups_ranges import Part, oldest_kept, parts
 from apps.ledger.rollups_statements import Grain
 from apps.orgs.models import Organization
+from spendra.kernel.errors import Conflict
 
 # What was reserved in a window was booked after its beginning (an hour for a clock put back) and any time later.
 _ENTRIES = f"""
@@ -48,22 +49,26 @@ def rebuild(
     """Makes the rollups of these local dates (inclusive; None: as far as there are any), and the whole of every period
     that they touch, what the entries say; returns how many rows of each table had been wrong.
 
-    Sums of months that retention has dropped stay as they are. Several transactions of its own; one rebuild of an
-    organization at a time, the others wait. Writes an audit record where anything had been wrong.
+    Sums of months that retention has archived stay as they are; raises Conflict where it archives one meanwhile.
+    Several transactions of its own; one rebuild of an organization at a time, the others wait. Writes an audit record
+    where anything had been wrong.
     """
     wrong: Counter[str] = Counter()
-    found = parts(organization, since=since, until=until)
-    for part in found:
-        wrong += _recount_days(organization, part)
-    if found:
-        is_whole = since is None and until is None
-        wrong += _recount_periods(organization, reported, found[0].starts_at, found[-1].ends_at, is_whole)
-    if wrong:
-        _record(organization, found, wrong, acting)
+    oldest = oldest_kept()
+    found = parts(organization, since=since, until=until, oldest=oldest)
+    try:
+        for part in found:
+            wrong += _recount_days(organization, part, oldest)
+        if found:
+            is_whole = since is None and until is None
+            wrong += _recount_periods(organization, reported, found[0].starts_at, found[-1].ends_at, is_whole, oldest)
+    finally:
+        if wrong:
+            _record(organization, found, wrong, acting)
     return dict(wrong)
 
 
-def _recount_days(organization: Organization, part: Part) -> Counter[str]:
+def _recount_days(organization: Organization, part: Part, oldest: datetime) -> Counter[str]:
     hours = {"organization": organization.id, "since": part.first_hour, "until": part.last_hour}
     days = {
         "organization": organization.id,
@@ -72,19 +77,23 @@ def _recount_days(organization: Organization, part: Part) -> Counter[str]:
         "first_day": part.first_day,
         "last_day": part.last_day,
     }
-    wrong = Counter({statements.HOUR.table: _recount(statements.HOUR, _HOURS_STORED, hours)})
+    wrong = Counter({statements.HOUR.table: _recount(statements.HOUR, _HOURS_STORED, hours, oldest)})
     for grain in (statements.DAY, statements.KEY):
-        wrong[grain.table] = _recount(grain, _DAYS_STORED, days)
+        wrong[grain.table] = _recount(grain, _DAYS_STORED, days, oldest)
     return +wrong
 
 
 def _recount_periods(
-    organization: Organization, reported: Reported, starts_at: datetime, ends_at: datetime, is_whole: bool
+    organization: Organization,
+    reported: Reported,
+    starts_at: datetime,
+    ends_at: datetime,
+    is_whole: bool,
+    oldest: datetime,
 ) -> Counter[str]:
     window = {"organization": organization.id, "since": starts_at, "until": ends_at, "is_whole": is_whole}
     named = [period for (period,) in _rows(_PERIODS, window)]
     starts = reported(named)
-    oldest = oldest_kept()
     # Of an older period, entries may have been dropped: its sums can't be had from the ledger any more.
     is_kept = {id: start >= oldest or organization.created_at >= oldest for id, start in starts.items()}
     parameters = {
@@ -95,11 +104,13 @@ def _recount_periods(
         "counted": [id for id in starts if is_kept[id]],
     }
     where = "period.id = ANY (%(counted)s::bigint[])"
-    return +Counter({statements.PERIOD.table: _recount(statements.PERIOD, _PERIODS_STORED, parameters, where=where)})
+    return +Counter(
+        {statements.PERIOD.table: _recount(statements.PERIOD, _PERIODS_STORED, parameters, oldest, where=where)}
+    )
 
 
 @transaction.atomic(durable=True)
-def _recount(grain: Grain, stored: str, parameters: dict[str, Any], *, where: str = "true") -> int:
+def _recount(grain: Grain, stored: str, parameters: dict[str, Any], oldest: datetime, *, where: str = "true") -> int:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
         # Two rebuilds would both add the same difference. Taken before the statement that looks.
@@ -108,6 +119,9 @@ def _recount(grain: Grain, stored: str, parameters: dict[str, Any], *, where: st
         cursor.execute(statements.recount(grain, entries=_ENTRIES, stored=stored, where=where), parameters)
         wrong: int = cursor.rowcount
         cursor.execute(statements.forget_empty(grain, stored=stored), parameters)
+    # A month is archived before its entries go: whoever counted without them sees it now, and takes it back.
+    if oldest_kept() != oldest:
+        raise Conflict("Retention has archived a month meanwhile: run this again.")
     return wrong
 
 

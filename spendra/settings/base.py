@@ -131,6 +131,9 @@ STATIC_ROOT = BASE_DIR / "staticfiles" if IS_PRODUCTION else None
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not IS_PRODUCTION
 
+# Months of the ledger that are kept beside the running one; none: all of them.
+RETENTION_MONTHS = env.read_int("SPENDRA_RETENTION_MONTHS", 0, lowest=3, highest=1200) or None
+
 METRICS_BEARER_TOKEN = env.read("SPENDRA_METRICS_BEARER_TOKEN")
 if SENTRY_DSN := env.read("SENTRY_DSN"):
     # Faults of ours only, and never what a caller said: no local variables, no bodies, no headers, no person.
