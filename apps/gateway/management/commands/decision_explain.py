@@ -3,8 +3,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from apps.gateway import explained, explained_words
+from apps.gateway import explained, explained_past_words, explained_words
 from apps.gateway.explaining import Like, explain
+from apps.gateway.explaining_past import explain_past
 from apps.gateway.parsing import MAX_OUTPUT_TOKENS
 from apps.orgs.queries import organization_by_slug
 from spendra.kernel.commands import JsonCommand
@@ -28,6 +29,8 @@ class Command(JsonCommand):
 
     def perform(self, **options: Any) -> dict[str, Any]:
         organization = organization_by_slug(options["organization"])
+        if options["request"] is not None:
+            return explain_past(organization, options["request"])
         if not options["model"]:
             raise CommandError("--key needs the --model of the request.", returncode=2)
         like = Like(
@@ -40,6 +43,8 @@ class Command(JsonCommand):
         return explained.told(explain(organization, key_id=options["key"], like=like))
 
     def describe(self, result: dict[str, Any]) -> str:
+        if "request_id" in result:
+            return explained_past_words.in_words(result)
         return explained_words.in_words(result)
 
 

@@ -1,0 +1,55 @@
+"""The explanation of a past request, for a person to read."""
+
+from collections.abc import Iterator
+
+from apps.gateway.explained_words import Told, cap_in_words, policy_in_words, scope_in_words
+
+
+def in_words(told: Told) -> str:
+    """Of what `explaining_past.explain_past` says."""
+    parts = _refused(told) if told["refusal"] else _granted(told)
+    return "\n".join(parts)
+
+
+def _refused(told: Told) -> Iterator[str]:
+    refusal = told["refusal"]
+    yield f"Refused: {refusal['code']}" + (f" ({refusal['status']})" if refusal["status"] else "")
+    yield f"  {refusal['message']}"
+    yield ""
+    yield from _asked(told)
+    for fired in refusal["details"].get("fired", ()):
+        yield f"Policy      {fired['policy']}, version {fired['version']} ({fired['effect']})"
+
+
+def _granted(told: Told) -> Iterator[str]:
+    reservation, worst = told["reservation"], told["worst_case"]
+    yield f"Allowed: {reservation['state']}, {reservation['booked_usd']} USD booked"
+    if told["approval"]:
+        yield f"  It passed its review by approval {told['approval']['id']}."
+    yield ""
+    yield from _asked(told)
+    yield f"Scopes      {', '.join(map(scope_in_words, told['scopes']))}"
+    yield f"Price       version {told['price_version_id']}"
+    yield f"Worst case  {worst['usd']} USD, {worst['tokens']} tokens: reservation {reservation['id']}"
+    yield from _entries(told)
+    near = [one for one in told["policies"] if one["outcome"] != "not_in_scope"]
+    yield f"Policies    {len(near)} of these scopes at that time"
+    for policy in near:
+        yield from policy_in_words(policy)
+    yield f"Caps        {'as they are now' if told['caps'] else 'none applied'}"
+    for cap in told["caps"]:
+        yield from cap_in_words(cap)
+
+
+def _asked(told: Told) -> Iterator[str]:
+    request = told["request"]
+    name = f"{request['provider']}/{request['model']}" if request["model"] else "(refused before its model was read)"
+    yield f"Request     {told['request_id']} for {name} at {told['at'][:19]}"
+    yield f"Key         {told['key']['key_id']}"
+
+
+def _entries(told: Told) -> Iterator[str]:
+    yield f"Entries     {'none' if not told['entries'] else ''}".rstrip()
+    for entry in told["entries"]:
+        booked = entry["booked_at"][:19]
+        yield f"  {entry['kind']} of {entry['amount_usd']} USD ({entry['status']}, {entry['cause']}) booked at {booked}"

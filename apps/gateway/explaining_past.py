@@ -1,0 +1,225 @@
+"""A past request: what was decided, by which rules of its day, and what has become of it."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from apps.budgets.models import Period, Reservation
+from apps.budgets.queries import remaining
+from apps.gateway import errors
+from apps.gateway.explained import told_rule
+from apps.keys.models import Key
+from apps.ledger.models import LedgerEntry
+from apps.orgs.models import Organization, Unit
+from apps.policies import evaluation
+from apps.policies.history import rules_at
+from apps.policies.models import ApprovalUse, Refusal
+from apps.policies.queries import find_refusal
+from apps.policies.types import Considered, PolicyRule, RequestView
+from spendra.kernel.errors import NotFound
+from spendra.kernel.money import format_usd
+
+Told = dict[str, Any]
+
+# A request's id is made before its reservation's: by a moment as a rule, by the patience of a gateway at most. Clocks
+# may be set back in between.
+_BEFORE_MS, _AFTER_MS = 2_000, 120_000
+_UNTOLD = ("denied", "review", "undecidable")
+
+
+def explain_past(organization: Organization, request_id: str) -> Told:
+    """Of an x-request-id or a reservation's id. NotFound for one that is another organization's, or that nothing was
+    kept of: refusals are kept for thirty days."""
+    try:
+        wanted = UUID(request_id)
+    except ValueError:
+        raise _not_found(organization, request_id) from None
+    if refusal := find_refusal(organization, wanted):
+        return _refused(organization, refusal)
+    reservation = find_reservation(organization, wanted)
+    if reservation is None:
+        raise _not_found(organization, request_id)
+    return _granted(organization, reservation)
+
+
+def find_reservation(organization: Organization, wanted: UUID) -> Reservation | None:
+    """By its own id, or by that of its request: looked for among the reservations made just after it, by their key."""
+    own = Reservation.objects.filter(organization_id=organization.id)
+    first, last = _bound(wanted, -_BEFORE_MS), _bound(wanted, _AFTER_MS)
+    near = own.filter(id__gte=first, id__lt=last, request_id=wanted.hex).order_by("id")
+    return own.filter(id=wanted).first() or near.first()
+
+
+def _bound(wanted: UUID, more_ms: int) -> UUID:
+    """The least id of that many milliseconds later."""
+    milliseconds = (wanted.int >> 80) + more_ms
+    return UUID(int=max(0, min(milliseconds, 2**48 - 1)) << 80)
+
+
+def _not_found(organization: Organization, request_id: str) -> NotFound:
+    return NotFound(f"Nothing is kept of a request {request_id!r} in {organization}.")
+
+
+def _refused(organization: Organization, refusal: Refusal) -> Told:
+    return {
+        "organization": organization.slug,
+        "at": refusal.at.isoformat(),
+        "request_id": refusal.id.hex,
+        "decision": "refuse",
+        "refusal": {
+            "code": refusal.code,
+            "status": _status(refusal.code),
+            "message": refusal.message,
+            "details": refusal.details,
+        },
+        "key": {"key_id": refusal.key_id},
+        "request": {"provider": refusal.provider, "model": refusal.model},
+    }
+
+
+def _status(code: str) -> int | None:
+    """None for a code of another release."""
+    return next((status for kind, status in errors.STATUSES.items() if getattr(kind, "code", None) == code), None)
+
+
+def _granted(organization: Organization, reservation: Reservation) -> Told:
+    names = _names(organization, reservation.scope_ids)
+    use = ApprovalUse.objects.filter(reservation_id=reservation.id).first()
+    return {
+        "organization": organization.slug,
+        "at": reservation.reserved_at.isoformat(),
+        "request_id": reservation.request_id,
+        "decision": "allow",
+        "refusal": None,
+        "key": {"key_id": reservation.key_id},
+        "request": {"provider": reservation.provider, "model": reservation.model},
+        "scopes": [{"id": str(scope), **names[scope]} for scope in reservation.scope_ids],
+        "price_version_id": reservation.price_version_id and str(reservation.price_version_id),
+        "worst_case": {
+            "nanos": str(reservation.amount_nanos),
+            "usd": format_usd(reservation.amount_nanos),
+            "tokens": reservation.amount_tokens,
+        },
+        "reservation": _reservation(reservation),
+        "entries": [_entry(entry) for entry in _entries(organization, reservation)],
+        "policies": _policies(organization, reservation, names, is_approved=use is not None),
+        "approval": use and {"id": str(use.approval_id)},
+        "caps": _caps(organization, reservation, names),
+    }
+
+
+def _names(organization: Organization, scope_ids: list[UUID]) -> dict[UUID, dict[str, str]]:
+    """Of the scopes of that day, as they are called today."""
+    units = Unit.objects.filter(organization=organization, id__in=scope_ids)
+    named = {unit.id: {"kind": str(unit.kind), "name": unit.name} for unit in units}
+    return {scope: named.get(scope, {"kind": "organization", "name": organization.slug}) for scope in scope_ids}
+
+
+def _reservation(reservation: Reservation) -> Told:
+    return {
+        "id": str(reservation.id),
+        "state": reservation.state,
+        "end_cause": reservation.end_cause,
+        "is_late": reservation.is_late,
+        "booked_nanos": str(reservation.booked_nanos),
+        "booked_usd": format_usd(reservation.booked_nanos),
+        "booked_tokens": reservation.booked_tokens,
+        "ended_at": reservation.ended_at and reservation.ended_at.isoformat(),
+    }
+
+
+def _entries(organization: Organization, reservation: Reservation) -> list[LedgerEntry]:
+    entries = LedgerEntry.objects.filter(organization_id=organization.id, reservation_id=reservation.id)
+    return list(entries.order_by("booked_at", "id"))
+
+
+def _entry(entry: LedgerEntry) -> Told:
+    return {
+        "id": str(entry.id),
+        "kind": entry.kind,
+        "status": entry.status,
+        "cause": entry.cause,
+        "amount_nanos": str(entry.amount_nanos),
+        "amount_usd": format_usd(entry.amount_nanos),
+        "booked_at": entry.booked_at.isoformat(),
+    }
+
+
+def _policies(
+    organization: Organization, reservation: Reservation, names: dict[UUID, dict[str, str]], *, is_approved: bool
+) -> list[Told]:
+    """What each version of that day said. Neither the tools of a request nor how its tokens were divided is kept: where
+    that decides, an active version is known to have let it pass, and of one in shadow nothing can be said."""
+    rules = rules_at(organization, reservation.reserved_at)
+    view = _view(organization, reservation, names)
+    most = replace(view, input_tokens=reservation.amount_tokens, output_tokens=reservation.amount_tokens)
+    by_least, by_most = (evaluation.explain(rules, one, reservation.reserved_at) for one in (view, most))
+    pairs = zip(by_least, by_most, strict=True)
+    return [
+        told_rule(_said(least, much, is_approved=is_approved), _scope(organization, least.rule, names))
+        for least, much in pairs
+    ]
+
+
+def _view(organization: Organization, reservation: Reservation, names: dict[UUID, dict[str, str]]) -> RequestView:
+    key = Key.objects.filter(organization=organization, key_id=reservation.key_id).first()
+    return RequestView(
+        provider=reservation.provider,
+        model=reservation.model,
+        named_model=reservation.model,
+        endpoint="chat.completions",
+        tools=None,
+        environment=key.environment_label if key else "",
+        key_id=reservation.key_id,
+        actor_kind=names.get(reservation.actor_id, {}).get("kind", ""),
+        scope_ids=tuple(reservation.scope_ids),
+        nanos=reservation.amount_nanos,
+        input_tokens=0,
+        output_tokens=0,
+    )
+
+
+def _said(least: Considered, most: Considered, *, is_approved: bool) -> Considered:
+    is_known = least.outcome == most.outcome and least.outcome != "undecidable"
+    if least.rule.is_shadow:
+        untold = "Whether it would have let the request pass depends on what is not kept of it."
+        return least if is_known else replace(least, outcome="undecidable", reason=untold)
+    if least.outcome == "review" and is_approved:
+        return replace(least, reason=f"{least.reason} An approval let it pass.")
+    if is_known and least.outcome not in _UNTOLD:
+        return least
+    return replace(least, outcome="passed", reason="It let the request pass, by what is not kept of it.")
+
+
+def _scope(organization: Organization, rule: PolicyRule, names: dict[UUID, dict[str, str]]) -> str:
+    if rule.unit_id is None:
+        return f"organization {organization.slug}"
+    named = names.get(rule.unit_id)
+    return f"{named['kind']} {named['name']}" if named else f"unit {rule.unit_id}"
+
+
+def _caps(organization: Organization, reservation: Reservation, names: dict[UUID, dict[str, str]]) -> list[Told]:
+    """Of the periods that it was counted in, as they are now; windows of rates may be forgotten."""
+    periods = Period.objects.filter(organization_id=organization.id, id__in=reservation.period_ids)
+    found = {period.id: period for period in periods.select_related("budget")}
+    states = remaining(organization, [period for period in reservation.period_ids if period in found])
+    return [_cap(organization, found[state["id"]], state, names) for state in states]
+
+
+def _cap(organization: Organization, period: Period, state: Any, names: dict[UUID, dict[str, str]]) -> Told:
+    unit = period.unit_id or period.budget.unit_id
+    scope = names.get(unit) if unit else None
+    is_endless = state["period_kind"] in ("total", "fixed")
+    return {
+        "rule": state["budget_id"],
+        "scope": f"{scope['kind']} {scope['name']}" if scope else f"organization {organization.slug}",
+        "hardness": state["hardness"],
+        "measure": state["measure"],
+        "period": state["period_kind"],
+        "label": state["label"],
+        "cap": str(state["cap"]),
+        "settled": str(state["settled"]),
+        "reserved": str(state["reserved"]),
+        "remaining": str(max(0, state["cap"] - state["settled"])),
+        "resets_at": None if is_endless else state["ends_at"],
+    }
