@@ -1,7 +1,7 @@
 """Books with a past: months of settled, expired, voided and corrected requests, before the running one."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -27,11 +27,11 @@ class Past:
     def connection(self) -> Connection:
         return self.shop.connection
 
-    def reserve(self, **fields: Any) -> dict[str, Any]:
-        """At the moment of the database's clock, id and all."""
+    def reserve(self, *, ahead: timedelta = timedelta()) -> dict[str, Any]:
+        """At the moment of the database's clock; the gateway's, which makes the id, may be ahead of it."""
         at = money.now_of(self.connection)
         tokens = money.tokens_of(self.connection, self.shop.organization)
-        request = self.shop.request(id=an_id(at), **fields) | tokens
+        request = self.shop.request(at, id=an_id(at + ahead)) | tokens
         assert money.verdict(self.connection, request) == "granted"
         return request
 
