@@ -7,6 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 
+from apps.budgets import alerting
 from apps.budgets.models import Period, PeriodKind
 from apps.ledger import rollups
 from apps.outbox.types import Consumer
@@ -20,4 +21,7 @@ def reported_periods(ids: Collection[int]) -> dict[int, datetime]:
     return dict(periods.values_list("id", "starts_at"))
 
 
-CONSUMERS = (Consumer(rollups.CONSUMER, frozenset({rollups.TOPIC}), partial(rollups.count, reported=reported_periods)),)
+CONSUMERS = (
+    Consumer(alerting.CONSUMER, frozenset({rollups.TOPIC}), alerting.note_crossings),
+    Consumer(rollups.CONSUMER, frozenset({rollups.TOPIC}), partial(rollups.count, reported=reported_periods)),
+)

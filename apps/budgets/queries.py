@@ -37,7 +37,7 @@ def remaining(organization: Organization, period_ids: Sequence[int]) -> list[Per
     NotFound where one is not there, or is another organization's.
     """
     own = set(Period.objects.filter(id__in=period_ids, organization_id=organization.id).values_list("id", flat=True))
-    states = _states(period_ids)
+    states = states_of(period_ids)
     for period_id, state in zip(period_ids, states, strict=True):
         if period_id not in own or state is None:
             raise NotFound(f"There is no period {period_id} in {organization}.")
@@ -51,7 +51,7 @@ def running_periods(organization: Organization, budget_ids: Sequence[UUID]) -> l
         organization_id=organization.id, budget_id__in=budget_ids, starts_at__lte=now, ends_at__gt=now
     )
     found = list(periods.order_by("budget_id", "id").values_list("id", flat=True))
-    return [state for state in _states(found) if state is not None]
+    return [state for state in states_of(found) if state is not None]
 
 
 def reservations_of(
@@ -66,7 +66,7 @@ def reservations_of(
     return list(reservations.order_by("-id")[:limit])
 
 
-def _states(period_ids: Sequence[int]) -> list[PeriodState | None]:
+def states_of(period_ids: Sequence[int]) -> list[PeriodState | None]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT budgets_state_v1(%s::bigint[])::text", [list(period_ids)])
         return cast("list[PeriodState | None]", orjson.loads(cursor.fetchone()[0]))

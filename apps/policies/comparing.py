@@ -115,7 +115,7 @@ def _hides(wide: Rule, narrow: Rule) -> bool:
     """Whether `wide` denies or holds back all that `narrow` would, whenever `narrow` is in force."""
     return (
         _covers_time(wide, narrow)
-        and _covers(wide.selector, narrow.selector)
+        and covers(wide.selector, narrow.selector)
         and _is_as_strict(wide.content, narrow.content)
     )
 
@@ -141,7 +141,7 @@ def _covers_time(wide: Rule, narrow: Rule) -> bool:
     return starts_before and (wide.ends is None or (narrow.ends is not None and wide.ends >= narrow.ends))
 
 
-def _covers(wide: Selector, narrow: Selector) -> bool:
+def covers(wide: Selector, narrow: Selector) -> bool:
     """Every request that `narrow` matches, `wide` matches. A pattern that matches another's text covers it: only a `*`
     matches a `*`."""
     return _all_named(wide.models, narrow.models) and all(

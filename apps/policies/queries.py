@@ -1,7 +1,23 @@
+from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
+import orjson
+from django.db import connection
+
 from apps.orgs.models import Organization
-from apps.policies.models import Policy, PolicyVersion, Refusal, Review, ReviewState, ShadowCount, VersionState
+from apps.policies import evaluation, stored
+from apps.policies.models import (
+    Policy,
+    PolicyKind,
+    PolicyVersion,
+    Refusal,
+    Review,
+    ReviewState,
+    ShadowCount,
+    VersionState,
+)
+from apps.policies.types import PolicyRule
 from spendra.kernel.errors import NotFound
 
 
@@ -59,3 +75,18 @@ def pending_review(organization: Organization, *, key_id: str, provider: str, mo
 
 def find_refusal(organization: Organization, request_id: UUID) -> Refusal | None:
     return Refusal.objects.filter(id=request_id, organization_id=organization.id).first()
+
+
+def alerts_of(organization_ids: Collection[UUID], *, at: datetime) -> dict[UUID, tuple[PolicyRule, ...]]:
+    """The alert policies in force at that instant, those in shadow as well, by organization."""
+    statement = f"""
+        SELECT v.organization_id, {stored.POLICY_ROW}::text FROM {stored.POLICY_ROWS}
+        WHERE v.organization_id = ANY (%s) AND p.kind = %s ORDER BY v.id
+    """
+    found: dict[UUID, list[PolicyRule]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [list(organization_ids), PolicyKind.ALERT])
+        for organization_id, row in cursor.fetchall():
+            found.setdefault(organization_id, []).append(stored.policy_rule(orjson.loads(row)))
+    in_force = {organization: evaluation.window_of(rules, at).rules for organization, rules in found.items()}
+    return {organization: rules for organization, rules in in_force.items() if rules}
