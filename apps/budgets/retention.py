@@ -8,11 +8,11 @@ were settled in the next one leave entries that name a reservation which is gone
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 
 from django.db import connection
 
-from apps.budgets.models import Reservation, ReservationState
+from apps.budgets.models import Period, Reservation, ReservationState
 from apps.budgets.retention_archiving import archive
 from apps.budgets.verifying import verify
 from apps.keys.queries import database_now
@@ -49,6 +49,13 @@ def apply(*, months: int, acting: str, is_dry_run: bool = False) -> list[Month]:
         raise Invalid(f"At least {LEAST_MONTHS} months are kept.", param="months")
     with partitions.alone() as session:
         return list(_apply(session, _oldest_kept(months), acting, is_dry_run))
+
+
+def not_counted_before(period: Period) -> datetime | None:
+    """Where a budget was made after months of its window were archived: when what it could count begins. Else None."""
+    since, budget = ledger.kept_since(), period.budget
+    is_cut = max(period.starts_at, budget.organization.created_at) < since <= budget.created_at
+    return since if is_cut and not budget.counts_from_now else None
 
 
 def _apply(session: partitions.Session, oldest: date, acting: str, is_dry_run: bool) -> Iterator[Month]:

@@ -1,6 +1,8 @@
 """What is older than the retention goes, and the books stay right."""
 
 import json
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from io import StringIO
 from typing import Any
 
@@ -10,8 +12,12 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from apps.audit.models import AuditRecord
-from apps.budgets import retention, tasks
-from spendra.kernel.errors import Invalid
+from apps.budgets import retention, seeding, tasks
+from apps.budgets.models import Period
+from apps.ledger import rollups_rebuilding
+from apps.orgs.models import Organization
+from spendra.consumers import reported_periods
+from spendra.kernel.errors import Conflict, Invalid
 from tests.budgets import money
 from tests.databases import Database
 from tests.retention.months import TABLES, Past, differences, make_past, partitions
@@ -144,6 +150,39 @@ def test_what_is_kept_still_refuses_every_change(past: Past, statement: str) -> 
         for name in (table, f"{table}_{past.months[3]:%Y_%m}"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
                 past.connection.execute(statement.format(name))
+
+
+def test_a_new_budget_counts_what_is_kept_and_says_since_when(past: Past) -> None:
+    acme = past.shop.organization
+    assert retention.not_counted_before(seeded(past, acme)) is None
+    apply()
+    kept = past.months[3].replace(day=1, hour=0)
+    period = seeded(past, acme, amount=2)
+    assert retention.not_counted_before(period) == kept
+    assert period.settled == 290 * 4
+    assert retention.not_counted_before(seeded(past, acme, amount=3, counts_from_now=True)) is None
+    assert retention.not_counted_before(seeded(past, acme, amount=4, period_kind="month")) is None
+    assert differences() == []
+
+
+def seeded(past: Past, organization: Organization, *, amount: int = 1, **fields: Any) -> Period:
+    """The period of a new budget, filled with what was spent."""
+    fields = {"counts_from_now": False, **fields}
+    period = seeding.open_current(money.make_budget(organization, amount, **fields).id)
+    assert period is not None
+    return Period.objects.select_related("budget__organization").get(id=period.id)
+
+
+def test_a_rebuild_amid_which_a_month_goes_takes_back_what_it_counted(past: Past) -> None:
+    before = rollups(past)
+
+    def report(periods: Collection[int]) -> Mapping[int, datetime]:
+        apply(5)
+        return reported_periods(periods)
+
+    with pytest.raises(Conflict, match="archived a month meanwhile"):
+        rollups_rebuilding.rebuild(past.shop.organization, reported=report, acting="ann@example.com")
+    assert rollups(past) == before
 
 
 def rollups(past: Past) -> Any:
