@@ -7,9 +7,17 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from apps.budgets import admin_forms
-from apps.budgets.admin_forms import shown_amount
-from apps.budgets.admin_windows import current_windows, remaining, rule_of, window_cells, window_table
-from apps.budgets.models import Budget, GatewayProcess, GovernanceVersion, Period, Reservation, SettleQuarantine
+from apps.budgets.admin_windows import cap_in_words, current_windows, remaining, rule_of, window_cells, window_table
+from apps.budgets.models import (
+    Budget,
+    BudgetOverride,
+    GatewayProcess,
+    GovernanceVersion,
+    Period,
+    Reservation,
+    SettleQuarantine,
+    amount_in_words,
+)
 from apps.orgs.admin_columns import OrganizationColumn, OrganizationFilter, named_scopes
 from apps.orgs.models import Unit
 from spendra.kernel import clock
@@ -66,17 +74,25 @@ class BudgetAdmin(GovernedAdmin):
     search_fields = ("unit__name", "organization__slug", "id")
     search_help_text = "The name of a unit or an organization, or an id."
     fields = readonly_fields = (
-        "id", "organization", "scope", "cap", "period_kind", "hardness", "windows", "fixed_starts_at", "fixed_ends_at",
-        "counted", "archived_at", "created_at",
+        "id", "organization", "scope", "cap", "period_kind", "hardness", "selector", "windows", "overridden",
+        "allocated_from", "fixed_starts_at", "fixed_ends_at", "counted", "archived_at", "created_at",
     )  # fmt: skip
     audited_kind = "budget"
     creation = admin_forms.SetCap
-    acts = {"change": admin_forms.ChangeCap, "archive": admin_forms.ArchiveCap}
+    acts = {
+        "change": admin_forms.ChangeCap,
+        "override": admin_forms.OverrideCap,
+        "archive": admin_forms.ArchiveCap,
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
         """With the window in force of each; not those of each-budgets, which may be thousands."""
         windows = Prefetch("period_set", queryset=current_windows(Period.objects.filter(unit=None)), to_attr="current")
-        return super().get_queryset(request).prefetch_related(windows)
+        return super().get_queryset(request).prefetch_related(windows, "overrides")
+
+    @admin.display(description="overrides")
+    def overridden(self, budget: Budget) -> SafeString:
+        return list_link("budgets_budgetoverride", budget.id, f"{len(budget.overrides.all())} so far")
 
     @admin.display(ordering="unit__name")
     def scope(self, budget: Budget) -> str:
@@ -85,7 +101,7 @@ class BudgetAdmin(GovernedAdmin):
 
     @admin.display(ordering="amount")
     def cap(self, budget: Budget) -> str:
-        return shown_amount(budget.amount, budget.measure)
+        return cap_in_words(budget)
 
     @admin.display(ordering="period_kind")
     def rule(self, budget: Budget) -> str:
@@ -93,15 +109,15 @@ class BudgetAdmin(GovernedAdmin):
 
     @admin.display(description="settled now")
     def spent(self, budget: Any) -> str | None:
-        return shown_amount(budget.current[0].settled, budget.measure) if budget.current else None
+        return amount_in_words(budget.current[0].settled, budget.measure) if budget.current else None
 
     @admin.display(description="reserved now")
     def held(self, budget: Any) -> str | None:
-        return shown_amount(budget.current[0].reserved, budget.measure) if budget.current else None
+        return amount_in_words(budget.current[0].reserved, budget.measure) if budget.current else None
 
     @admin.display(description="remaining now")
     def left(self, budget: Any) -> str | None:
-        return shown_amount(remaining(budget, budget.current[0]), budget.measure) if budget.current else None
+        return amount_in_words(remaining(budget, budget.current[0]), budget.measure) if budget.current else None
 
     @admin.display(description="first window")
     def counted(self, budget: Budget) -> str:
@@ -112,6 +128,24 @@ class BudgetAdmin(GovernedAdmin):
         found = current_windows(Period.objects.filter(budget=budget).select_related("unit"))
         rows = [window_cells(budget, window) for window in found.order_by("-settled", "id")[:_MOST_WINDOWS]]
         return window_table(rows) if rows else "none yet: one is opened by the first request"
+
+
+@admin.register(BudgetOverride)
+class BudgetOverrideAdmin(GovernedAdmin):
+    list_display = ("budget", "cap", "starts_at", "ends_at", "ended_at", "author", "reason", "organization")
+    list_filter = (OrganizationFilter,)
+    list_select_related = ("organization", "budget")
+    search_fields = ("reason", "author", "=id", "=budget__id")
+    search_help_text = "Words of the reason, the author, or the id of an override or a budget."
+    fields = readonly_fields = (
+        "id", "organization", "budget", "cap", "starts_at", "ends_at", "ended_at", "author", "reason", "created_at",
+    )  # fmt: skip
+    audited_kind = "override"
+    acts = {"end": admin_forms.EndOverride}
+
+    @admin.display(ordering="amount")
+    def cap(self, override: BudgetOverride) -> str:
+        return amount_in_words(override.amount, override.budget.measure)
 
 
 @admin.register(Period)
@@ -127,13 +161,16 @@ class PeriodAdmin(OrganizationColumn, BigTable):
         "left", "counted_before", "is_seeding", "lock_rank",
     )  # fmt: skip
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Period]:
+        return super().get_queryset(request).prefetch_related("budget__overrides")
+
     @admin.display
     def scope(self, period: Period) -> str:
         return str(period.unit or period.budget.unit or "the whole organization")
 
     @admin.display
     def cap(self, period: Period) -> str:
-        return shown_amount(period.budget.amount, period.budget.measure)
+        return cap_in_words(period.budget)
 
     @admin.display
     def rule(self, period: Period) -> str:
@@ -141,19 +178,19 @@ class PeriodAdmin(OrganizationColumn, BigTable):
 
     @admin.display(description="settled")
     def spent(self, period: Period) -> str:
-        return shown_amount(period.settled, period.budget.measure)
+        return amount_in_words(period.settled, period.budget.measure)
 
     @admin.display(description="reserved")
     def held(self, period: Period) -> str:
-        return shown_amount(period.reserved, period.budget.measure)
+        return amount_in_words(period.reserved, period.budget.measure)
 
     @admin.display(description="remaining")
     def left(self, period: Period) -> str:
-        return shown_amount(remaining(period.budget, period), period.budget.measure)
+        return amount_in_words(remaining(period.budget, period), period.budget.measure)
 
     @admin.display(description="settled before the budget existed")
     def counted_before(self, period: Period) -> str:
-        return shown_amount(period.seeded, period.budget.measure)
+        return amount_in_words(period.seeded, period.budget.measure)
 
 
 @admin.register(Reservation)

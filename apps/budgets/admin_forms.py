@@ -3,18 +3,25 @@
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextInputWidget
+from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget, AdminTextInputWidget
 
-from apps.budgets import capping, ending
-from apps.budgets.models import Budget, Hardness, Measure, PeriodKind, Reservation, ReservationState
+from apps.budgets import capping, ending, exceeding, overriding
+from apps.budgets.models import (
+    Budget,
+    BudgetOverride,
+    Hardness,
+    Measure,
+    PeriodKind,
+    Reservation,
+    ReservationState,
+    amount_in_words,
+)
+from apps.budgets.queries import find_budget
 from apps.orgs.models import Organization, UnitKind
 from apps.orgs.queries import find_unit
+from spendra.kernel import clock
 from spendra.kernel.governed_admin import ActForm, Done, OfUnarchived, Reason
 from spendra.kernel.money import format_usd, parse_usd
-
-
-def shown_amount(amount: int, measure: str) -> str:
-    return f"{format_usd(amount)} USD" if measure == Measure.NANOS else f"{amount} {measure}"
 
 
 def read_amount(text: str, measure: str) -> int:
@@ -45,7 +52,10 @@ class _Amount(ActForm):
 
 class SetCap(_Amount):
     title = "Set cap"
-    note = "Binds the next request. Where the scope has a budget of that period and hardness, its amount changes."
+    note = (
+        "Binds the next request. Where the scope has a budget of that measure, period, hardness and selector, its "
+        "amount changes. Requests or tokens of a minute, an hour or a day are a rate limit."
+    )
     organization = forms.ModelChoiceField(Organization.objects.all())
     unit = forms.CharField(
         max_length=210,
@@ -68,6 +78,18 @@ class SetCap(_Amount):
         initial=Hardness.HARD,
         help_text="Hard: a request that does not fit is refused. Soft: counted and told, never refused.",
     )
+    selector = forms.JSONField(
+        required=False,
+        widget=AdminTextareaWidget(attrs={"rows": 4}),
+        initial=dict,
+        help_text="Which requests it counts; empty: all of its scope. Members: models, tools, environments, key_ids, "
+        'actor_kinds, each a list, such as {"models": ["openai/*"]}.',
+    )
+    allocated_from = forms.UUIDField(
+        required=False,
+        widget=AdminTextInputWidget,
+        help_text="The id of the budget of a scope above of which a new one is a part.",
+    )
     fixed_starts_at = forms.SplitDateTimeField(
         required=False, widget=_Instant, help_text="For a fixed period only, in UTC."
     )
@@ -78,8 +100,8 @@ class SetCap(_Amount):
         required=False, help_text="Leave out what its current window has seen already."
     )
     field_order = (
-        "organization", "unit", "applies_to_each", "measure", "amount", "period_kind", "hardness", "fixed_starts_at",
-        "fixed_ends_at", "counts_from_now",
+        "organization", "unit", "applies_to_each", "measure", "amount", "period_kind", "hardness", "selector",
+        "allocated_from", "fixed_starts_at", "fixed_ends_at", "counts_from_now",
     )  # fmt: skip
 
     def clean(self) -> dict[str, Any]:
@@ -90,20 +112,21 @@ class SetCap(_Amount):
 
     def carry_out(self, *, acting: str) -> Done:
         data = dict(self.cleaned_data)
-        unit = data.pop("unit")
+        unit, parent = data.pop("unit"), data.pop("allocated_from")
         data["unit"] = find_unit(data["organization"], unit) if unit else None
-        budget = capping.set_cap(**data, acting=acting)
-        return Done(f"The cap is {shown_amount(budget.amount, budget.measure)}.", budget)
+        data["allocated_from"] = find_budget(data["organization"], parent) if parent else None
+        return _set(capping.set_cap(**data, acting=acting))
 
 
 class ChangeCap(OfUnarchived, _Amount):
     title = "Change cap"
-    note = "Binds the next request on every gateway."
+    note = "Binds the next request on every gateway. What was spent before counts."
+    seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     @classmethod
     def initial_of(cls, subject: Budget) -> dict[str, Any]:
         is_money = subject.measure == Measure.NANOS
-        return {"amount": format_usd(subject.amount) if is_money else str(subject.amount)}
+        return {"amount": format_usd(subject.amount) if is_money else str(subject.amount), "seen": subject.amount}
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -112,8 +135,9 @@ class ChangeCap(OfUnarchived, _Amount):
         return data
 
     def carry_out(self, *, acting: str) -> Done:
-        budget = capping.change_amount(self.subject, **self.cleaned_data, acting=acting)
-        return Done(f"The cap is {shown_amount(budget.amount, budget.measure)}.", budget)
+        data = dict(self.cleaned_data)
+        seen = data.pop("seen")
+        return _set(capping.change_amount(self.subject, **data, expected_amount=seen, acting=acting))
 
 
 class ArchiveCap(OfUnarchived):
@@ -126,6 +150,48 @@ class ArchiveCap(OfUnarchived):
             self.subject.id, organization=self.subject.organization, acting=acting, reason=self.cleaned_data["reason"]
         )
         return Done("The budget is archived: no request is held to it any more.", budget)
+
+
+class OverrideCap(OfUnarchived, _Amount):
+    title = "Override cap"
+    note = "Another cap for a time. The base stays, and is in force again afterwards."
+    starts_at = forms.SplitDateTimeField(required=False, widget=_Instant, help_text="In UTC. Empty: now.")
+    ends_at = forms.SplitDateTimeField(widget=_Instant, help_text="In UTC.")
+    reason = Reason(required=True)
+    field_order = ("amount", "starts_at", "ends_at", "reason")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if "amount" in data:
+            data["amount"] = read_amount(data["amount"], self.subject.measure)
+        return data
+
+    def carry_out(self, *, acting: str) -> Done:
+        override = overriding.override_cap(
+            self.subject.id, organization=self.subject.organization, **self.cleaned_data, acting=acting
+        )
+        return Done(f"The cap is {override} UTC.", override)
+
+
+class EndOverride(ActForm):
+    title = "End override"
+    note = "The next request is held to the base again."
+    reason = Reason()
+
+    @classmethod
+    def is_offered(cls, subject: BudgetOverride) -> bool:
+        return subject.ended_at is None and subject.ends_at > clock.now()
+
+    def carry_out(self, *, acting: str) -> Done:
+        override = overriding.end_override(
+            self.subject.id, organization=self.subject.organization, **self.cleaned_data, acting=acting
+        )
+        return Done("The override is ended.", override)
+
+
+def _set(budget: Budget) -> Done:
+    sentences = [f"The cap is {amount_in_words(budget.amount, budget.measure)}."]
+    return Done(" ".join(sentences + exceeding.warnings(budget.organization, budget)), budget)
 
 
 class EndReservation(ActForm):

@@ -4,8 +4,7 @@ from django.db.models import QuerySet
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from apps.budgets.admin_forms import shown_amount
-from apps.budgets.models import Budget, Period
+from apps.budgets.models import Budget, Period, amount_in_words
 from spendra.kernel import clock
 from spendra.kernel.admin_links import row_link
 
@@ -15,20 +14,35 @@ def current_windows(periods: QuerySet[Period]) -> QuerySet[Period]:
     return periods.filter(starts_at__lte=now, ends_at__gt=now)
 
 
+def cap_of(budget: Budget) -> int:
+    """In force now: an override's, where there is one. Lists have them prefetched."""
+    now = clock.now()
+    given = (one.amount for one in budget.overrides.all() if one.is_in_force(now))
+    return next(given, budget.amount)
+
+
 def remaining(budget: Budget, period: Period) -> int:
-    return budget.amount - period.settled - period.reserved
+    return cap_of(budget) - period.settled - period.reserved
+
+
+def cap_in_words(budget: Budget) -> str:
+    cap, base = cap_of(budget), budget.amount
+    told = amount_in_words(cap, budget.measure)
+    return told if cap == base else f"{told} instead of {amount_in_words(base, budget.measure)}"
 
 
 def rule_of(budget: Budget) -> str:
     told = f"{budget.hardness}, {budget.period_kind}"
+    if budget.selector:
+        told = f"{told}, for {', '.join(value for values in budget.selector.values() for value in values)}"
     return told if budget.archived_at is None else f"{told}, archived"
 
 
 def window_cells(budget: Budget, period: Period) -> tuple[object, ...]:
-    amounts = (period.settled, period.reserved, remaining(budget, period), budget.amount)
+    amounts = (period.settled, period.reserved, remaining(budget, period), cap_of(budget))
     scope = period.unit or budget.unit or "the whole organization"
     link = row_link("budgets_period", period.id, period.label)
-    return (link, scope, *(shown_amount(amount, budget.measure) for amount in amounts), budget.hardness)
+    return (link, scope, *(amount_in_words(amount, budget.measure) for amount in amounts), budget.hardness)
 
 
 def window_table(rows: list[tuple[object, ...]]) -> SafeString:

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import connection
 
 from apps.budgets import queries
-from apps.budgets.models import BudgetOverride, Hardness
+from apps.budgets.models import Budget, BudgetOverride, Hardness, amount_in_words
 from apps.budgets.types import PeriodState
 from apps.keys.queries import database_now
 from apps.orgs.models import Organization
@@ -46,6 +46,20 @@ def above_caps(organization: Organization, budget_ids: Sequence[UUID]) -> list[A
         for period in queries.running_periods(organization, budget_ids)
         if period["hardness"] == Hardness.HARD and period["remaining"] < 0
     ]
+
+
+def warnings(organization: Organization, budget: Budget) -> list[str]:
+    """A sentence for each running period in which more is spent and held than this cap."""
+    return [_warning(above) for above in above_caps(organization, [budget.id])]
+
+
+def _warning(above: AboveCap) -> str:
+    period = above.period
+    unit = f" of unit {period['unit_id']}" if period["unit_id"] else ""
+    return (
+        f"Warning: {amount_in_words(above.above, period['measure'])} more than this cap are spent or reserved in "
+        f"{period['label']}{unit}: requests are refused until {period['ends_at']}."
+    )
 
 
 def _causes(organization: Organization, period: PeriodState) -> dict[str, int]:

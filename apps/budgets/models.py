@@ -1,3 +1,5 @@
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
@@ -122,6 +124,9 @@ class BudgetOverride(models.Model):
 
     def __str__(self) -> str:
         return f"{amount_in_words(self.amount, self.budget.measure)} until {self.ends_at:%Y-%m-%d %H:%M}"
+
+    def is_in_force(self, at: datetime) -> bool:
+        return self.starts_at <= at < min(self.ends_at, self.ended_at or self.ends_at)
 
 
 class Period(models.Model):

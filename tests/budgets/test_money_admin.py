@@ -1,10 +1,11 @@
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from django.test import Client
 
-from apps.budgets.models import Budget, Period, Reservation, SettleQuarantine
+from apps.budgets.models import Budget, BudgetOverride, Period, Reservation, SettleQuarantine
 from apps.identity.models import Person
 from apps.ledger.models import LedgerEntry, SpendEvent
 from apps.orgs.models import Organization
@@ -12,8 +13,8 @@ from tests.budgets import money
 from tests.databases import Database
 
 PAGES = [
-    "budgets/budget", "budgets/period", "budgets/reservation", "budgets/settlequarantine", "budgets/gatewayprocess",
-    "budgets/governanceversion", "ledger/ledgerentry", "ledger/spendevent",
+    "budgets/budget", "budgets/budgetoverride", "budgets/period", "budgets/reservation", "budgets/settlequarantine",
+    "budgets/gatewayprocess", "budgets/governanceversion", "ledger/ledgerentry", "ledger/spendevent",
 ]  # fmt: skip
 
 
@@ -28,7 +29,12 @@ def connection(database: Database) -> psycopg.Connection[Any]:
 def acme(connection: psycopg.Connection[Any]) -> Organization:
     """Books with a row in each table: one reservation settled, one open."""
     acme = money.make_organization()
-    period = money.open_period(connection, money.make_budget(acme, 10**9))
+    budget = money.make_budget(acme, 10**9)
+    today = money.now_of(connection)
+    BudgetOverride.objects.create(
+        budget=budget, organization=acme, amount=10**9, starts_at=today, ends_at=today + timedelta(days=1)
+    )
+    period = money.open_period(connection, budget)
     tokens = money.tokens_of(connection, acme)
     settled, running = (money.a_request(acme, tokens, [period]) for _ in range(2))
     money.reserve(connection, settled, running)

@@ -6,12 +6,11 @@ from uuid import UUID
 from django.core.management.base import CommandParser
 
 from apps.budgets import capping, exceeding, seeding
-from apps.budgets.exceeding import AboveCap
 from apps.budgets.management.amounts import add_amount, instant, read_amount, told_budget
 from apps.budgets.models import Budget, Hardness, Measure, Period, PeriodKind, amount_in_words
 from apps.budgets.queries import find_budget
 from apps.keys.models import EnvironmentLabel
-from apps.orgs.models import ACTOR_KINDS, Organization, UnitKind
+from apps.orgs.models import ACTOR_KINDS, UnitKind
 from apps.orgs.queries import find_unit, organization_by_slug
 from spendra.kernel.commands import JsonCommand
 from spendra.kernel.errors import Invalid
@@ -82,7 +81,7 @@ class Command(JsonCommand):
             "organization": organization.slug,
             **told_budget(budget),
             "current": _told_period(seeding.open_current(budget.id), budget),
-            "warnings": [_warning(above) for above in _above(organization, budget)],
+            "warnings": exceeding.warnings(organization, budget),
         }
 
     def describe(self, result: dict[str, Any]) -> str:
@@ -105,19 +104,6 @@ def _selection(options: dict[str, Any]) -> dict[str, object]:
     if twice := sorted(named.keys() & options["select"].keys()):
         raise Invalid(f"--select names {twice[0]}, too: say it once.", param="selector")
     return {**options["select"], **named}
-
-
-def _above(organization: Organization, budget: Budget) -> list[AboveCap]:
-    return exceeding.above_caps(organization, [budget.id])
-
-
-def _warning(above: AboveCap) -> str:
-    measure = above.period["measure"]
-    unit = f" of unit {above.period['unit_id']}" if above.period["unit_id"] else ""
-    return (
-        f"Warning: {amount_in_words(above.above, measure)} more than this cap are spent or reserved in "
-        f"{above.period['label']}{unit}: requests are refused until {above.period['ends_at']}."
-    )
 
 
 def _told_period(period: Period | None, budget: Budget) -> dict[str, object] | None:
