@@ -87,5 +87,6 @@ class OrganizationRules:
     policies_of: Mapping[UUID | None, tuple[PolicyRule, ...]]
     freeze_of: Mapping[tuple[str, str], FreezeRule]
     approvals_of: Mapping[str, tuple[ApprovalRule, ...]]
-    # Routes already worked out from this snapshot and one catalog, by key, provider and model; they go when it goes.
+    # Routes already worked out from this snapshot and one catalog, by key, provider and model; what is made of it when
+    # rules move gets those that rest on nothing that did.
     routes: "dict[tuple[str, str, str], Route]" = field(default_factory=dict, compare=False, repr=False)

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from apps.gateway.routes_kept import kept_routes
 from apps.gateway.rules import OrganizationRules
 from apps.gateway.rules_indexes import indexes_after
 from apps.gateway.rules_parts import PARTS, SETTINGS, SETTINGS_TABLE, Ids, Part, settings_of
 
-# A transaction notes no more than that (`budgets_note_change_v2`). Rules that moved further are loaded whole.
+# A transaction notes no more than that, and one note for the rest (`budgets_note_change_v2`). Rules that moved further
+# are loaded whole.
 MOST_CHANGES = 1000
 
 _KNOWN = frozenset({SETTINGS_TABLE, *(source.table for part in PARTS for source in part.sources)})
@@ -59,8 +61,9 @@ def follow(held: OrganizationRules, answer: Mapping[str, Any]) -> OrganizationRu
     for part in PARTS:
         if any(source.table in names for source in part.sources):
             changed |= _after(held, part, answer[part.name], names)
-    # A route rests on all of the rules: none outlives them.
-    return replace(held, token=answer["token"], last_change=answer["moved"][-1][0], routes={}, **changed)
+    after = replace(held, token=answer["token"], last_change=answer["moved"][-1][0], routes={}, **changed)
+    after.routes.update(kept_routes(held, after, names))
+    return after
 
 
 def _names(token: str, answer: Mapping[str, Any]) -> Names | None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 import psycopg
+from hypothesis import strategies as st
 
 from apps.budgets.connecting import HotConnection
 from apps.gateway.rules import OrganizationRules
@@ -138,6 +139,24 @@ class Change:
     is_rolled_back: bool = False
 
 
+RULE_CHANGES = [text for text in STATEMENTS if not text.startswith(("SET", "TRUNCATE"))]
+# Of these tables use cases make rows only beside requests.
+BESIDE_REQUESTS = [
+    text for text in STATEMENTS if text.startswith(("INSERT INTO budgets_budgetoverride", "WITH review"))
+]
+_changes = st.builds(
+    Change,
+    statement=st.sampled_from(STATEMENTS),
+    n=st.integers(0, 9),
+    is_first=st.booleans(),
+    is_rolled_back=st.sampled_from([False, False, False, True]),
+)
+# Steps of transactions, which stay or are rolled back.
+_transactions = st.tuples(st.lists(_changes, min_size=1, max_size=6), st.sampled_from([True, True, True, False]))
+History = list[list[tuple[list[Change], bool]]]
+histories = st.lists(st.lists(_transactions, min_size=1, max_size=3), min_size=1, max_size=5)
+
+
 def commit(connection: Connection, changes: Sequence[Change], organizations: Sequence[UUID], *, stays: bool) -> bool:
     """One transaction; each change in a savepoint, so that one that Postgres refuses harms no other. Whether it stayed,
     which a foreign key may still prevent."""
@@ -191,10 +210,12 @@ def remembering(url: str, organization_ids: Sequence[UUID], play: Callable[..., 
     async def run() -> None:
         connection, loader = HotConnection(url, name="memory"), RulesLoader(url)
         memories = [Memory(organization_id, connection, loader) for organization_id in organization_ids]
-        for memory in memories:
-            await memory.follow()
-        await play(*memories)
-        await connection.close()
-        loader.close()
+        try:
+            for memory in memories:
+                await memory.follow()
+            await play(*memories)
+        finally:
+            await connection.close()
+            loader.close()
 
     asyncio.run(run())

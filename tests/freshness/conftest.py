@@ -1,16 +1,23 @@
-"""Gateways on one database: two of one process, and one of two processes that share a port."""
+"""Gateways on one database: two of one process, and one of two processes that share a port; and organizations with
+rules of every kind."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from uuid import UUID
 
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
+from apps.keys.issuing import issue
+from apps.orgs.units import create_unit
 from tests import databases
+from tests.budgets import money
 from tests.databases import Database
+from tests.freshness.changes import BESIDE_REQUESTS, Change, commit
 from tests.freshness.doors import Doors, open_doors
 from tests.gateway.company import Company, make_company
 from tests.gateway.conftest import Sandbox, sandbox, shared_database
+from tests.gateway.governing import draft, freeze, in_force, in_shadow
 from tests.gateway.running import RunningGateway
 
 __all__ = ["sandbox", "shared_database"]
@@ -59,3 +66,34 @@ def doors_of_one_port(gateway_of_two: RunningGateway, company: Company) -> Itera
 def rounds(request: pytest.FixtureRequest) -> int:
     """How often each change is made, in a row."""
     return int(request.param)
+
+
+@pytest.fixture
+def organizations(database: Database) -> list[UUID]:
+    """Two, with some of everything."""
+    ids = []
+    for _ in range(2):
+        company = make_company("")
+        team = create_unit(organization=company.organization, kind="team", name="Red", acting="test")
+        agents = [
+            create_unit(
+                organization=company.organization, kind="agent", name=f"Agent {number}", parents=[team], acting="test"
+            )
+            for number in range(3)
+        ]
+        for agent in agents:
+            issue(organization=company.organization, actor=agent, grants=["openai/*", "google/*"], acting="test")
+            money.make_budget(company.organization, 100, agent)
+        create_unit(organization=company.organization, kind="agent", name="Alone", acting="test")
+        issue(organization=company.organization, actor=agents[0], acting="test")
+        money.make_budget(company.organization, 100)
+        money.make_budget(company.organization, 100, team, applies_to_each="agent")
+        draft(company, "review", {})
+        in_force(company, "allowlist", {"models": ["openai/*"]}, unit=team)
+        in_shadow(company, "review", {})
+        freeze(company, unit=team)
+        ids.append(company.organization.id)
+    for organization, other in (ids, reversed(ids)):
+        made = [Change(statement, 1) for statement in BESIDE_REQUESTS]
+        commit(database.connect(), made, [organization, other], stays=True)
+    return ids

@@ -11,63 +11,13 @@ from uuid import UUID
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from apps.gateway.rules import OrganizationRules
-from apps.keys.issuing import issue
-from apps.orgs.units import create_unit
-from tests.budgets import money
 from tests.databases import Database
-from tests.freshness.changes import STATEMENTS, Change, Memory, commit, remembering
-from tests.gateway.company import make_company
-from tests.gateway.governing import draft, freeze, in_force, in_shadow
+from tests.freshness.changes import RULE_CHANGES, Change, History, Memory, commit, histories, remembering
 
 # Routes are worked out as requests come, and begin empty.
 COMPARED = [field.name for field in fields(OrganizationRules) if field.name != "routes"]
-
-changes = st.builds(
-    Change,
-    statement=st.sampled_from(STATEMENTS),
-    n=st.integers(0, 9),
-    is_first=st.booleans(),
-    is_rolled_back=st.sampled_from([False, False, False, True]),
-)
-transactions = st.tuples(st.lists(changes, min_size=1, max_size=6), st.sampled_from([True, True, True, False]))
-histories = st.lists(st.lists(transactions, min_size=1, max_size=3), min_size=1, max_size=5)
-
-
-# Of these tables use cases make rows only beside requests.
-MORE = [text for text in STATEMENTS if text.startswith(("INSERT INTO budgets_budgetoverride", "WITH review"))]
-
-
-@pytest.fixture
-def organizations(database: Database) -> list[UUID]:
-    """Two, with some of everything."""
-    ids = []
-    for _ in range(2):
-        company = make_company("")
-        team = create_unit(organization=company.organization, kind="team", name="Red", acting="test")
-        agents = [
-            create_unit(
-                organization=company.organization, kind="agent", name=f"Agent {number}", parents=[team], acting="test"
-            )
-            for number in range(3)
-        ]
-        for agent in agents:
-            issue(organization=company.organization, actor=agent, grants=["openai/*", "google/*"], acting="test")
-            money.make_budget(company.organization, 100, agent)
-        create_unit(organization=company.organization, kind="agent", name="Alone", acting="test")
-        issue(organization=company.organization, actor=agents[0], acting="test")
-        money.make_budget(company.organization, 100)
-        money.make_budget(company.organization, 100, team, applies_to_each="agent")
-        draft(company, "review", {})
-        in_force(company, "allowlist", {"models": ["openai/*"]}, unit=team)
-        in_shadow(company, "review", {})
-        freeze(company, unit=team)
-        ids.append(company.organization.id)
-    for organization, other in (ids, reversed(ids)):
-        commit(database.connect(), [Change(statement, 1) for statement in MORE], [organization, other], stays=True)
-    return ids
 
 
 def assert_equal(followed: OrganizationRules, loaded: OrganizationRules) -> None:
@@ -80,11 +30,7 @@ def assert_equal(followed: OrganizationRules, loaded: OrganizationRules) -> None
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-def test_after_any_history_of_changes(
-    database: Database, organizations: Sequence[UUID], history: list[list[tuple[list[Change], bool]]]
-) -> None:
-    writer = database.connect()
-
+def test_after_any_history_of_changes(database: Database, organizations: Sequence[UUID], history: History) -> None:
     async def play(*memories: Memory) -> None:
         for step in history:
             for made, stays in step:
@@ -94,11 +40,8 @@ def test_after_any_history_of_changes(
                 assert memory.rules is not None
                 assert_equal(memory.rules, memory.load())
 
-    remembering(database.url, organizations, play)
-    writer.close()
-
-
-RULE_CHANGES = [text for text in STATEMENTS if not text.startswith(("SET", "TRUNCATE"))]
+    with psycopg.connect(database.url, autocommit=True) as writer:
+        remembering(database.url, organizations, play)
 
 
 @pytest.mark.parametrize("statement", RULE_CHANGES)
