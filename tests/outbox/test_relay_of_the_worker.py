@@ -34,7 +34,7 @@ def _worker(database: Database, folder: Path) -> Iterator[Any]:
     folder.mkdir(exist_ok=True)
     with role(folder, database.url, "worker", "--metrics-port", "0") as worker:
         worker.port = port_in(worker.wait_for_error_line("worker on "))
-        worker.wait_for_error_line("Relaying to ledger.rollups")
+        worker.wait_for_error_line("Relaying to ")
         yield worker
 
 

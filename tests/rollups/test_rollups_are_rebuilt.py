@@ -98,7 +98,7 @@ def test_entries_that_are_still_to_be_delivered_are_left_to_their_relay(shop: Sh
 
 
 def _broken_for(amount: int) -> Any:
-    [rollups] = CONSUMERS
+    rollups = CONSUMERS[-1]
 
     def consume(messages: Any) -> None:
         if any(message.payload["amount_nanos"] == str(amount) for message in messages):
