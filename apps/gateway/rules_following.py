@@ -14,7 +14,7 @@ from apps.gateway.rules_parts import PARTS, SETTINGS, SETTINGS_TABLE, Ids, Part,
 
 # A transaction notes no more than that, and one note for the rest (`budgets_note_change_v2`). Rules that moved further
 # are loaded whole.
-MOST_CHANGES = 1000
+MOST_CHANGES = 500
 
 _KNOWN = frozenset({SETTINGS_TABLE, *(source.table for part in PARTS for source in part.sources)})
 Names = Mapping[str, Set[str]]

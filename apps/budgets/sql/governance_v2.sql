@@ -9,7 +9,7 @@ CREATE FUNCTION budgets_note_change_v2(organization uuid, changed_table text, ch
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     -- As many as a gateway follows (MOST_CHANGES in apps/gateway/rules_following.py): more would only hold the fence.
-    most CONSTANT integer := 1000;
+    most CONSTANT integer := 500;
     -- {organization: [new token, number of the first note, whether all is noted]}: nobody sees the token before the commit,
     -- so one a transaction is enough. As local as the notes: a rollback to a savepoint takes back both.
     noted jsonb := coalesce(nullif(current_setting('spendra.noted', true), ''), '{}');
@@ -39,27 +39,38 @@ BEGIN
 END $$;
 
 -- Deferred: runs as the last act of a transaction that changed a table which gateways decide by.
--- Arguments: the column that names the organization, or 'global'; the column by which gateways read the row again.
--- The nil UUID stands for everybody's rules (the catalog).
+-- Arguments: the column that names the organization ('organization_id' or 'id'), or 'global'; the column by which gateways
+-- read the row again. The nil UUID stands for everybody's rules (the catalog).
 CREATE FUNCTION budgets_bump_v2() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    was CONSTANT jsonb := to_jsonb(OLD);
-    becomes CONSTANT jsonb := to_jsonb(NEW);
-    nil CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
-    organization uuid;
-    row_name text;
+    noted jsonb := nullif(current_setting('spendra.noted', true), '');
+    was_of uuid;
+    is_of uuid;
+    was_called text;
+    is_called text;
 BEGIN
-    IF becomes IS NOT NULL THEN
-        organization := CASE TG_ARGV[0] WHEN 'global' THEN nil ELSE (becomes ->> TG_ARGV[0])::uuid END;
-        row_name := coalesce(becomes ->> TG_ARGV[1], '');
-        PERFORM budgets_note_change_v2(organization, TG_TABLE_NAME, row_name);
+    IF TG_ARGV[0] = 'organization_id' THEN
+        was_of := OLD.organization_id;
+        is_of := NEW.organization_id;
+    ELSIF TG_ARGV[0] = 'id' THEN
+        was_of := OLD.id;
+        is_of := NEW.id;
+    ELSE
+        was_of := CASE WHEN TG_OP <> 'INSERT' THEN '00000000-0000-0000-0000-000000000000' END;
+        is_of := CASE WHEN TG_OP <> 'DELETE' THEN '00000000-0000-0000-0000-000000000000' END;
+    END IF;
+    -- The fence is held by now: the rest of a big import must pass quickly.
+    IF noted -> coalesce(is_of, was_of)::text ->> 2 = 'true' AND coalesce(was_of = is_of, true) THEN
+        RETURN NULL;
+    END IF;
+    was_called := coalesce(to_jsonb(OLD) ->> TG_ARGV[1], '');
+    is_called := coalesce(to_jsonb(NEW) ->> TG_ARGV[1], '');
+    IF is_of IS NOT NULL THEN
+        PERFORM budgets_note_change_v2(is_of, TG_TABLE_NAME, is_called);
     END IF;
     -- A row that leaves its name or its organization moves both.
-    IF was IS NOT NULL AND (becomes IS NULL OR was ->> TG_ARGV[1] IS DISTINCT FROM becomes ->> TG_ARGV[1]
-            OR was -> TG_ARGV[0] IS DISTINCT FROM becomes -> TG_ARGV[0]) THEN
-        organization := CASE TG_ARGV[0] WHEN 'global' THEN nil ELSE (was ->> TG_ARGV[0])::uuid END;
-        row_name := coalesce(was ->> TG_ARGV[1], '');
-        PERFORM budgets_note_change_v2(organization, TG_TABLE_NAME, row_name);
+    IF was_of IS NOT NULL AND (was_of, was_called) IS DISTINCT FROM (is_of, is_called) THEN
+        PERFORM budgets_note_change_v2(was_of, TG_TABLE_NAME, was_called);
     END IF;
     RETURN NULL;
 END $$;
