@@ -170,7 +170,9 @@ class Admission:
             raise Busy("this request was given up before the database had answered; try again")
         if kind == "approval_used":
             assert decided.approval is not None
-            attempt.used_approvals.add(decided.approval.id)
+            # All of them at once: to try one after the other would take a reserve each.
+            of_key = route.rules.approvals_of[route.key.key_id]
+            attempt.used_approvals |= {decided.approval.id} | await self._reviews.used(of_key)
             return
         if verdict["seeding"]:
             attempt.count_seeding()

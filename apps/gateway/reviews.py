@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import TypedDict
 from urllib.parse import urljoin
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -11,6 +12,7 @@ import psycopg
 from apps.budgets.connecting import HotConnection
 from apps.gateway.deciding import Decided
 from apps.gateway.lanes import Lane
+from apps.policies.types import ApprovalRule
 from spendra.kernel.errors import Busy, ReviewRequired
 from spendra.kernel.ids import uuid7
 from spendra.kernel.money import MAX_AMOUNT_NANOS
@@ -22,6 +24,9 @@ PAGE = "admin/policies/review/{id}/change/"
 _PUT = """
 SELECT coalesce(json_agg(policies_put_review_v1(asked.review) ORDER BY asked.n), '[]')::text
 FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY asked (review, n)
+"""
+_USED = """
+SELECT coalesce(json_agg(approval_id), '[]')::text FROM policies_approvaluse WHERE approval_id = ANY (%s::uuid[])
 """
 _Name = tuple[str, str, str, str]
 
@@ -59,6 +64,14 @@ class Reviews:
             )
         )
         return referring_to(review_id, refusal, public_url=self._public_url)
+
+    async def used(self, approvals: Sequence[ApprovalRule]) -> set[UUID]:
+        """Those by which a request passes, or has passed, just now. Busy where Postgres does not answer."""
+        try:
+            found = await self._connection.ask(_USED, ([approval.id for approval in approvals],))
+        except psycopg.Error as error:
+            raise Busy("the database does not answer; try again") from error
+        return set(map(UUID, orjson.loads(str(found))))
 
     async def _put(self, asked: list[_Asked]) -> Sequence[str | None]:
         most: dict[_Name, _Asked] = {}

@@ -3,7 +3,6 @@
 import time
 
 import httpx
-import pytest
 
 from apps.policies.models import PolicyVersion, ShadowCount
 from tests.gateway.company import Company
@@ -28,23 +27,23 @@ def metric(company: Company, effect: str, kind: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
-@pytest.mark.parametrize(
-    ("kind", "rule", "effect"),
-    [
-        ("allowlist", {"models": ["openai/gpt-4o"]}, "deny"),
-        ("per_request_limit", {"max_nanos": 0}, "deny"),
-        ("review", {}, "review"),
-    ],
+KINDS = (
+    ("allowlist", {"models": ["openai/gpt-4o"]}, "deny"),
+    ("per_request_limit", {"max_nanos": 0}, "deny"),
+    ("review", {}, "review"),
 )
-def test_it_refuses_nothing_and_is_counted(company: Company, kind: str, rule: object, effect: str) -> None:
-    version = in_shadow(company, kind, rule)
-    before = metric(company, effect, kind)
+
+
+def test_it_refuses_nothing_and_is_counted(company: Company) -> None:
+    versions = {effect + kind: in_shadow(company, kind, rule) for kind, rule, effect in KINDS}
+    before = {kind: metric(company, effect, kind) for kind, _, effect in KINDS}
     assert [outcome(company.chat()) for _ in range(3)] == ["200"] * 3
-    assert metric(company, effect, kind) == before + 3
-    count = counted(version, asked=3)
-    assert (count.denied, count.for_review) == ((3, 0) if effect == "deny" else (0, 3))
-    assert count.organization_id == company.organization.id
-    assert count.first_at <= count.last_at
+    for kind, _, effect in KINDS:
+        assert metric(company, effect, kind) == before[kind] + 3
+        count = counted(versions[effect + kind], asked=3)
+        assert (count.denied, count.for_review) == ((3, 0) if effect == "deny" else (0, 3))
+        assert count.organization_id == company.organization.id
+        assert count.first_at <= count.last_at
 
 
 def test_what_it_lets_pass_and_what_another_policy_refuses_is_counted_too(company: Company) -> None:

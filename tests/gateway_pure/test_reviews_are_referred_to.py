@@ -1,8 +1,9 @@
 """What a caller whose request needs a review is told of it."""
 
 import pytest
+from django.urls import resolve
 
-from apps.gateway.reviews import referring_to
+from apps.gateway.reviews import PAGE, referring_to
 from spendra.kernel.errors import ReviewRequired
 
 REFUSAL = ReviewRequired("The policy 'big ones' (version 1) asks for a review.", details={"version": 1})
@@ -21,3 +22,8 @@ def test_without_a_page_it_is_named_all_the_same(review: str | None, next_step: 
     said = referring_to(review, REFUSAL, public_url="")
     assert (said.details["review"], said.details["link"]) == (review, None)
     assert next_step in said.message
+
+
+def test_the_page_is_one_of_the_dashboard() -> None:
+    page = resolve(f"/{PAGE.format(id='0198')}", urlconf="spendra.urls_dashboard")
+    assert page.view_name == "admin:policies_review_change"
