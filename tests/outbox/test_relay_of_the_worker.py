@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from apps.outbox.models import Delivery, OutboxMessage
+from spendra.consumers import CONSUMERS
 from tests.databases import Database
 from tests.outbox.hearing import later
 from tests.roles.commands import Role, command_of, eventually, health, port_in, role, scrape
@@ -87,8 +88,9 @@ def test_what_lies_too_long_turns_the_worker_red(database: Database, shop: Shop,
         holder.execute("SELECT FROM outbox_outboxmessage FOR UPDATE")
         with _worker(database, tmp_path) as worker:
             status, report = eventually(lambda: (found := health(worker.port))[0] == 503 and found)
-            assert (status, len(report["reasons"])) == (503, 1)
-            assert re.fullmatch(r"outbox: ledger.rollups is 3\d\d seconds behind", report["reasons"][0])
+            assert (status, len(report["reasons"])) == (503, len(CONSUMERS))
+            for consumer, reason in zip(CONSUMERS, report["reasons"], strict=True):
+                assert re.fullmatch(rf"outbox: {consumer.name} is 3\d\d seconds behind", reason)
             assert _series(worker, 'spendra_outbox_lag_seconds{consumer="ledger.rollups"}') >= 360
             holder.rollback()
             eventually(lambda: health(worker.port)[0] == 200)
