@@ -1,5 +1,6 @@
 """What a known key was refused is kept for a while, without a word of the request's content, and never in its way."""
 
+import asyncio
 import json
 from datetime import timedelta
 from uuid import UUID
@@ -9,10 +10,13 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
+from apps.gateway import metrics
+from apps.gateway.refused import MOST_A_SECOND, Asked, Refusals
 from apps.keys.queries import database_now
 from apps.keys.revoking import revoke
 from apps.policies.models import Refusal
 from apps.policies.tasks import forget_refusals
+from spendra.kernel.errors import ModelNotFound
 from spendra.kernel.ids import uuid7
 from tests.databases import Database
 from tests.explaining.waiting import noted, request_id_of
@@ -64,13 +68,35 @@ def test_what_looks_like_a_secret_is_left_out_where_a_model_belongs(company: Com
     assert "0123456789" not in refusal.message
 
 
-def test_a_client_in_a_loop_is_noted_so_often_and_no_more(company: Company) -> None:
-    headers = {"authorization": f"Bearer {company.key}"}
-    with httpx.Client(base_url=company.gateway_url, headers=headers) as client:
-        answers = [client.post("/v1/chat/completions", json=body(model="gpt-unheard-of")) for _ in range(300)]
-    last = noted(company.chat(model="gpt-unheard-of"))
-    count = Refusal.objects.filter(organization_id=last.organization_id).count()
-    assert 50 <= count < len(answers)
+def test_a_client_in_a_loop_pushes_out_nobody_else(database: Database) -> None:
+    loud, quiet = UUID(int=1), UUID(int=2)
+    before = metrics.unnoted_refusals._value.get()
+
+    async def refuse() -> None:
+        refusals = Refusals(database.url)
+        for organization_id in [loud] * 300 + [quiet]:
+            asked = Asked(uuid7().hex, organization_id=organization_id, key_id="key", model="m")
+            refusals.note(asked, ModelNotFound("There is none."), at)
+        await refusals.close()
+
+    at = database_now()
+    asyncio.run(refuse())
+    assert Refusal.objects.filter(organization_id=loud).count() == MOST_A_SECOND
+    assert Refusal.objects.filter(organization_id=quiet).count() == 1
+    assert metrics.unnoted_refusals._value.get() - before == 300 - MOST_A_SECOND
+
+
+def test_where_postgres_is_away_refusals_are_counted_and_nobody_waits(database: Database) -> None:
+    before = metrics.unnoted_refusals._value.get()
+
+    async def refuse() -> None:
+        refusals = Refusals("postgresql://127.0.0.1:1/nowhere")
+        refusals.note(Asked(uuid7().hex, organization_id=UUID(int=1)), ModelNotFound("There is none."), at)
+        await refusals.close()
+
+    at = database_now()
+    asyncio.run(refuse())
+    assert metrics.unnoted_refusals._value.get() - before == 1
 
 
 def a_refusal(request_id: UUID, at: object) -> str:
