@@ -51,15 +51,28 @@ def hammer(caller: Caller, refusals: int = 30) -> int:
     return passed
 
 
-@pytest.mark.parametrize(("locks", "is_exact"), [(NO_LOCKS, False), ("", True)])
-def test_never_more_than_the_rate_passes_in_a_window(
-    database: Database, acme: Organization, locks: str, is_exact: bool
-) -> None:
-    """With the control: without the locks more pass."""
-    database.connect().execute(SLOW_TO_DECIDE + ";" + locks)
+def let_pass(asking: list[Caller]) -> int:
+    """Of callers who ask until each was refused ten times."""
+    return sum(in_parallel(*(partial(hammer, caller, 10) for caller in asking)))
+
+
+def test_never_more_than_the_rate_passes_in_a_window(database: Database, acme: Organization) -> None:
+    database.connect().execute(SLOW_TO_DECIDE)
     money.make_budget(acme, 20, period_kind="hour", measure="requests")
-    passed = sum(in_parallel(*(partial(hammer, caller, 10) for caller in callers(database, acme, 6))))
-    assert (passed == 20) == is_exact
+    assert let_pass(callers(database, acme, 6)) == 20
+
+
+def test_the_control_without_the_locks_lets_more_pass(database: Database, acme: Organization) -> None:
+    """In one of five windows: on a busy machine the callers may come one after the other."""
+    connection = database.connect()
+    connection.execute(f"{SLOW_TO_DECIDE};{NO_LOCKS}")
+    money.make_budget(acme, 20, period_kind="hour", measure="requests")
+    asking = callers(database, acme, 6)
+    for hour in range(5):
+        money.set_clock(connection, NOON + timedelta(hours=hour))
+        if let_pass(asking) > 20:
+            return
+    raise AssertionError("the control passed no more than the rate")
 
 
 def test_each_window_lets_its_own_number_pass_while_the_clock_goes_on_and_old_ones_are_forgotten(

@@ -97,7 +97,7 @@ def test_after_it_settled(stage: Stage, caller: Caller, gateway: RunningGateway)
 def test_with_many_requests_in_every_phase(stage: Stage, company: Company, gateway: RunningGateway) -> None:
     company.gateway_url = gateway.url
     callers = [Caller(company) for _ in range(12)]
-    faults = ["", "delay=1", "chunk-delay=0.03"]
+    faults = ["", "delay=5", "chunk-delay=0.03"]
 
     def call(number: int) -> None:
         while True:

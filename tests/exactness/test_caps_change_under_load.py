@@ -89,7 +89,7 @@ def test_an_each_cap_set_amid_traffic_does_so_for_each_unit(
     company.issued = company.another_key()
     with load(company, urls) as callers:
         wait_until(lambda: entries(company) >= 50)
-        budget = company.cap(300, applies_to_each="employee", measure="requests", period_kind="day")
+        budget = company.cap(300, applies_to_each="employee", measure="requests", period_kind="month")
         wait_for_refusals(callers)
     check_books(organization, sandbox.url, callers)
     check_caps(organization)

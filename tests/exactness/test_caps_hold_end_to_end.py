@@ -45,7 +45,7 @@ def test_agents_of_overlapping_scopes_never_pass_any_of_their_caps(
     ]
     caps = [
         company.cap(spent * 320 + reserved, unit=branch),
-        company.cap(one.booked_tokens * 150 + one.amount_tokens, unit=red, period_kind="day", measure="tokens"),
+        company.cap(one.booked_tokens * 150 + one.amount_tokens, unit=red, period_kind="week", measure="tokens"),
         company.cap(170, unit=blue, period_kind="week", measure="requests"),
         company.cap(spent * 90 + reserved, applies_to_each="agent", period_kind="month"),
     ]
