@@ -19,14 +19,6 @@ class Sums:
     tokens: int = 0
     requests: int = 0
 
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(
-            self.entries + other.entries,
-            self.nanos + other.nanos,
-            self.tokens + other.tokens,
-            self.requests + other.requests,
-        )
-
 
 def starts_at(month: date) -> datetime:
     return datetime(month.year, month.month, 1, tzinfo=UTC)

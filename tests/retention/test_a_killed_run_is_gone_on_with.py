@@ -111,6 +111,18 @@ def test_detached_and_not_dropped(database: Database, past: Past, table: str) ->
     run_again(past)
 
 
+def test_summed_and_not_booked(database: Database, past: Past) -> None:
+    waits = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'budgets_verifiedposition'::regclass AND NOT granted"
+    assert differences() == []
+    with holding(database, "LOCK TABLE budgets_verifiedposition IN ROW EXCLUSIVE MODE"):
+        killed_when(past, waits)
+    assert one(past.connection, "SELECT count(*) > 0 FROM budgets_archivingsum")
+    assert differences() == []
+    requests_go_on(database, past)
+    run_again(past)
+    assert one(past.connection, "SELECT count(*) = 0 FROM budgets_archivingsum")
+
+
 def test_a_detached_partition_with_other_entries_than_archived_stays(database: Database, past: Past) -> None:
     with holding(database, "LOCK TABLE ledger_ledgerentry IN SHARE UPDATE EXCLUSIVE MODE"):
         retention.apply(months=MONTHS, acting="ann@example.com")
