@@ -167,11 +167,19 @@ def test_a_sweep_that_is_ended_by_a_deadlock_comes_again(database: Database, acm
     request = reserved(watcher, acme, [period], lifetime_seconds=0)
     hold(rude, "SELECT budgets_lock_periods_v1(%s)", [period])
     with meanwhile(_sweep) as swept:
-        until(lambda: not is_free(watcher, "budgets_reservation", request["id"]))
+        until(lambda: _a_settle_waits(watcher))
         rude.execute("SELECT budgets_lock_reservations_v1(ARRAY[%s]::uuid[])", (request["id"],))
         rude.execute("COMMIT")
     assert swept.result() == 1
     assert deadlocks(watcher) >= 1
+
+
+def _a_settle_waits(watcher: Connection) -> bool:
+    row = watcher.execute(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+        "AND query LIKE '%budgets_settle_v2%')"
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _sweep() -> int:
