@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from apps.budgets import queries
+from apps.budgets import queries, retention
 from apps.budgets.models import Budget, BudgetOverride, Hardness, amount_in_words
 from apps.budgets.types import PeriodState
 from apps.keys.queries import database_now
@@ -49,8 +49,8 @@ def above_caps(organization: Organization, budget_ids: Sequence[UUID]) -> list[A
 
 
 def warnings(organization: Organization, budget: Budget) -> list[str]:
-    """A sentence for each running period in which more is spent and held than this cap."""
-    return [_warning(above) for above in above_caps(organization, [budget.id])]
+    """A sentence for each running period in which more is spent and held than this cap, and what it could not count."""
+    return [*(_warning(above) for above in above_caps(organization, [budget.id])), *retention.warnings(budget)]
 
 
 def _warning(above: AboveCap) -> str:

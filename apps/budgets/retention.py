@@ -8,11 +8,11 @@ were settled in the next one leave entries that name a reservation which is gone
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 
 from django.db import connection
 
-from apps.budgets.models import Period, Reservation, ReservationState
+from apps.budgets.models import Budget, Period, Reservation, ReservationState
 from apps.budgets.retention_archiving import archive
 from apps.budgets.verifying import verify
 from apps.keys.queries import database_now
@@ -51,11 +51,14 @@ def apply(*, months: int, acting: str, is_dry_run: bool = False) -> list[Month]:
         return list(_apply(session, _oldest_kept(months), acting, is_dry_run))
 
 
-def not_counted_before(period: Period) -> datetime | None:
-    """Where a budget was made after months of its window were archived: when what it could count begins. Else None."""
-    since, budget = ledger.kept_since(), period.budget
-    is_cut = max(period.starts_at, budget.organization.created_at) < since <= budget.created_at
-    return since if is_cut and not budget.counts_from_now else None
+def warnings(budget: Budget) -> list[str]:
+    """What a budget could not count when it was made, since months of its window had been archived."""
+    period = Period.objects.filter(budget_id=budget.id).order_by("-id").first()
+    since = ledger.kept_since_as_of(budget.created_at)
+    if period is None or since is None or budget.counts_from_now:
+        return []
+    is_cut = max(period.starts_at, budget.organization.created_at) < since
+    return [f"Warning: what was spent before {since:%Y-%m-%d} is archived and does not count."] if is_cut else []
 
 
 def _apply(session: partitions.Session, oldest: date, acting: str, is_dry_run: bool) -> Iterator[Month]:

@@ -34,6 +34,12 @@ def kept_since() -> datetime:
     return since
 
 
+def kept_since_as_of(at: datetime) -> datetime | None:
+    """The same as it was then; None where nothing had been archived."""
+    month = _rows("SELECT max(month) FROM ledger_archivedmonth WHERE archived_at <= %s", [at])[0][0]
+    return starts_at(following(month)) if month else None
+
+
 def kept_months() -> list[date]:
     """Months that have a partition of entries and are not archived, oldest first."""
     rows = _rows("""
@@ -64,9 +70,9 @@ def book_month(month: date, sums: Sums) -> None:
     )
 
 
-def _rows(statement: str) -> list[tuple[Any, ...]]:
+def _rows(statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(statement, parameters)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 

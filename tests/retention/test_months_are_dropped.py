@@ -12,10 +12,8 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from apps.audit.models import AuditRecord
-from apps.budgets import retention, seeding, tasks
-from apps.budgets.models import Period
+from apps.budgets import retention, tasks
 from apps.ledger import rollups_rebuilding
-from apps.orgs.models import Organization
 from spendra.consumers import reported_periods
 from spendra.kernel.errors import Conflict, Invalid
 from tests.budgets import money
@@ -152,25 +150,26 @@ def test_what_is_kept_still_refuses_every_change(past: Past, statement: str) -> 
                 past.connection.execute(statement.format(name))
 
 
+def set_cap(past: Past, *options: str) -> dict[str, Any]:
+    out = StringIO()
+    call_command("cap_set", "--organization", past.shop.organization.slug, "--json", *options, stdout=out)
+    told: dict[str, Any] = json.loads(out.getvalue())
+    return told
+
+
 def test_a_new_budget_counts_what_is_kept_and_says_since_when(past: Past) -> None:
-    acme = past.shop.organization
-    assert retention.not_counted_before(seeded(past, acme)) is None
+    everything = ("--amount-usd", "9", "--period", "total")
+    assert set_cap(past, *everything, "--actor-kind", "employee")["warnings"] == []
     apply()
-    kept = past.months[3].replace(day=1, hour=0)
-    period = seeded(past, acme, amount=2)
-    assert retention.not_counted_before(period) == kept
-    assert period.settled == 290 * 4
-    assert retention.not_counted_before(seeded(past, acme, amount=3, counts_from_now=True)) is None
-    assert retention.not_counted_before(seeded(past, acme, amount=4, period_kind="month")) is None
+    told = set_cap(past, *everything, "--actor-kind", "employee", "--actor-kind", "agent")
+    assert told["current"]["settled_nanos"] == str(4 * 290)
+    since = past.months[3].replace(day=1)
+    assert told["warnings"] == [f"Warning: what was spent before {since:%Y-%m-%d} is archived and does not count."]
+    # One that was there before has counted them.
+    assert set_cap(past, *everything, "--actor-kind", "employee")["warnings"] == []
+    assert set_cap(past, "--amount-usd", "9", "--period", "month")["warnings"] == []
+    assert set_cap(past, *everything, "--actor-kind", "agent", "--from-now")["warnings"] == []
     assert differences() == []
-
-
-def seeded(past: Past, organization: Organization, *, amount: int = 1, **fields: Any) -> Period:
-    """The period of a new budget, filled with what was spent."""
-    fields = {"counts_from_now": False, **fields}
-    period = seeding.open_current(money.make_budget(organization, amount, **fields).id)
-    assert period is not None
-    return Period.objects.select_related("budget__organization").get(id=period.id)
 
 
 def test_a_rebuild_amid_which_a_month_goes_takes_back_what_it_counted(past: Past) -> None:
