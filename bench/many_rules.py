@@ -1,4 +1,5 @@
-"""The rules of a big company: ten thousand keys, five thousand units in a graph, five thousand budgets.
+"""The rules of a big company: ten thousand keys, five thousand units in a graph, five thousand budgets, two thousand
+policies.
 
 In SQL, since as many calls of use cases would take minutes.
 """
@@ -7,15 +8,15 @@ from typing import Any
 
 import psycopg
 
-KEYS, UNITS, BUDGETS = 10_000, 5_000, 5_000
-TEAMS = 500
+KEYS = 10_000
+SIZES = {"units": 5_000, "teams": 500, "budgets": 5_000, "policies": 2_000}
 
 # Ten branches; each team belongs to one of them, each agent to a team and every fourth to a second one.
 _UNITS = """
 INSERT INTO orgs_unit (id, organization_id, kind, name, created_at)
 SELECT gen_random_uuid(), %(organization)s,
     CASE WHEN n <= 10 THEN 'branch' WHEN n <= 10 + %(teams)s THEN 'team' ELSE 'agent' END, 'many ' || n, now()
-FROM generate_series(1, %(units)s) n
+FROM generate_series(1, %(units)s::integer) n
 """
 _NUMBERED = """
 WITH numbered AS MATERIALIZED (
@@ -37,7 +38,19 @@ _BUDGETS = """
 INSERT INTO budgets_budget (id, organization_id, unit_id, applies_to_each, measure, period_kind, amount, hardness,
     counts_from_now, created_at)
 SELECT gen_random_uuid(), %(organization)s, id, '', 'nanos', 'month', 1000000000000000, 'hard', true, now()
-FROM orgs_unit WHERE organization_id = %(organization)s AND name LIKE 'many %%' LIMIT %(budgets)s
+FROM orgs_unit WHERE organization_id = %(organization)s AND name LIKE 'many %%' LIMIT %(budgets)s::integer
+"""
+_POLICIES = """
+WITH policy AS (
+    INSERT INTO policies_policy (id, organization_id, unit_id, name, kind, revision, created_at)
+    SELECT gen_random_uuid(), %(organization)s, id, name, 'per_request_limit', 1, now()
+    FROM orgs_unit WHERE organization_id = %(organization)s AND name LIKE 'many %%'
+    LIMIT %(policies)s::integer RETURNING *)
+INSERT INTO policies_policyversion (id, organization_id, policy_id, number, selector, rule, state, created_by,
+    created_at, activated_at)
+SELECT gen_random_uuid(), organization_id, id, 1, '{"models": ["openai/*"]}', '{"max_usd": "2.00"}', 'active', 'bench',
+    now(), now()
+FROM policy
 """
 _KEYS = f"""
 {_NUMBERED}
@@ -53,12 +66,12 @@ WHERE organization_id = %(organization)s AND key_id LIKE %(prefix)s || '%%'
 """
 
 
-def add(connection: psycopg.Connection[Any], organization: str) -> None:
-    """To the organization of that slug, which has none of it."""
-    sizes = {"teams": TEAMS, "units": UNITS, "budgets": BUDGETS}
-    for statement in (_UNITS, _EDGES, _BUDGETS):
-        connection.execute(statement, {"organization": id_of(connection, organization), **sizes})
-    import_keys(connection, organization, count=KEYS, prefix="many-")
+def add(connection: psycopg.Connection[Any], organization: str, *, share: float = 1) -> None:
+    """To the organization of that slug, which has none of it; of everything that share."""
+    asked = {"organization": id_of(connection, organization)} | {name: size * share for name, size in SIZES.items()}
+    for statement in (_UNITS, _EDGES, _BUDGETS, _POLICIES):
+        connection.execute(statement, asked)
+    import_keys(connection, organization, count=int(KEYS * share), prefix="many-")
     connection.execute("ANALYZE")
 
 
