@@ -82,6 +82,7 @@ class BudgetAdmin(GovernedAdmin):
     acts = {
         "change": admin_forms.ChangeCap,
         "override": admin_forms.OverrideCap,
+        "release": admin_forms.ReleaseCap,
         "archive": admin_forms.ArchiveCap,
     }
 

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget, AdminTextInputWidget
 
-from apps.budgets import capping, ending, exceeding, overriding
+from apps.budgets import allocating, capping, ending, exceeding, overriding
 from apps.budgets.models import (
     Budget,
     BudgetOverride,
@@ -150,6 +150,22 @@ class ArchiveCap(OfUnarchived):
             self.subject.id, organization=self.subject.organization, acting=acting, reason=self.cleaned_data["reason"]
         )
         return Done("The budget is archived: no request is held to it any more.", budget)
+
+
+class ReleaseCap(ActForm):
+    title = "Release from its whole"
+    note = "It stands for itself from now on; its part of the budget that it is allocated from is free."
+    reason = Reason()
+
+    @classmethod
+    def is_offered(cls, subject: Budget) -> bool:
+        return subject.archived_at is None and subject.allocated_from_id is not None
+
+    def carry_out(self, *, acting: str) -> Done:
+        budget = allocating.release(
+            self.subject, organization=self.subject.organization, **self.cleaned_data, acting=acting
+        )
+        return Done("The budget stands for itself.", budget)
 
 
 class OverrideCap(OfUnarchived, _Amount):

@@ -22,8 +22,17 @@ _ALIKE = (
 
 
 @transaction.atomic
-def allocate(budget: Budget, *, organization: Organization, parent: Budget, acting: str, reason: str = "") -> Budget:
-    """Makes an existing budget a part of that of a wider scope, or of another one than before. Idempotent.
+def allocate(
+    budget: Budget,
+    *,
+    organization: Organization,
+    parent: Budget,
+    amount: int | None = None,
+    acting: str,
+    reason: str = "",
+) -> Budget:
+    """Makes an existing budget a part of that of a wider scope, or of another one than before. Idempotent. `amount` is
+    what the caller is about to make it, in the same transaction.
 
     NotFound where either is not the organization's, Invalid where they don't go together, Conflict where the rest of
     the wider one is too small. Locks the wider budget, then this one.
@@ -31,7 +40,7 @@ def allocate(budget: Budget, *, organization: Organization, parent: Budget, acti
     held, current = _row(parent, organization), _row(budget, organization)
     if current.allocated_from_id != held.id:
         before = _TRAIL.state(current)
-        _join(current, held)
+        _join(current, held, current.amount if amount is None else amount)
         current.save(update_fields=["allocated_from"])
         _TRAIL.record_change("allocate_cap", current, before=before, acting=acting, reason=reason)
     return current
@@ -51,7 +60,7 @@ def release(budget: Budget, *, organization: Organization, acting: str, reason: 
 
 def join(budget: Budget, *, parent: Budget) -> None:
     """Before a new budget is saved: the same checks, in its transaction."""
-    _join(budget, _row(parent, budget.organization))
+    _join(budget, _row(parent, budget.organization), budget.amount)
 
 
 def lock(budget: Budget) -> Budget:
@@ -85,10 +94,10 @@ def check_holds(budget: Budget, *, amount: int | None) -> None:
         )
 
 
-def _join(budget: Budget, parent: Budget) -> None:
+def _join(budget: Budget, parent: Budget, amount: int) -> None:
     _check_alike(budget, parent)
     _check_below(budget, parent)
-    _check_room(parent, budget, budget.amount)
+    _check_room(parent, budget, amount)
     budget.allocated_from = parent
 
 

@@ -45,7 +45,8 @@ def set_cap(
     acting: str,
     reason: str = "",
 ) -> Budget:
-    """Creates the one budget of that scope, measure, period, hardness and selector, or changes its amount.
+    """Creates the one budget of that scope, measure, period, hardness and selector, or changes its amount and,
+    where one is given, what it is allocated from.
 
     From the commit on it binds the next request of every gateway. A new budget's current period then counts what its
     window had seen before, unless `counts_from_now` or hosted tools select, of which entries say nothing.
@@ -73,7 +74,9 @@ def set_cap(
     if budget is None:
         return _create(wanted, parent=allocated_from, acting=acting, reason=reason)
     if allocated_from is not None and budget.allocated_from_id != allocated_from.id:
-        raise Conflict("This budget exists and is not allocated from that one: allocate it first, then change it.")
+        allocating.allocate(
+            budget, organization=organization, parent=allocated_from, amount=amount, acting=acting, reason=reason
+        )
     return change_amount(budget, amount=amount, acting=acting, reason=reason)
 
 
@@ -163,7 +166,7 @@ def _usable(organization: Organization, unit: Unit) -> Unit:
 
 def _checked_selector(organization: Organization, selector: Mapping[str, object] | None) -> dict[str, list[str]]:
     """In one order, so that two that say the same are the same."""
-    parsed = selectors.parse(selector or {})
+    parsed = selectors.parse({} if selector is None else selector)
     for key_id in parsed.key_ids:
         find_key(key_id, organization=organization)
     return {name: sorted(values) for name, values in parsed.as_json().items()}

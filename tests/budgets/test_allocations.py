@@ -92,10 +92,13 @@ def test_an_existing_budget_is_allocated_and_released(acme: Organization, team: 
     assert cap(acme, 200, team).allocated_from is None
 
 
-def test_an_existing_budget_is_not_allocated_by_setting_it_again(acme: Organization, team: Unit) -> None:
-    cap(acme, 50, team)
-    with pytest.raises(Conflict, match="allocate it first"):
-        cap(acme, 50, team, allocated_from=cap(acme, 100))
+def test_setting_a_budget_again_allocates_it_at_its_new_amount(acme: Organization, team: Unit) -> None:
+    cap(acme, 500, team)
+    whole = cap(acme, 100)
+    with pytest.raises(Conflict):
+        cap(acme, 101, team, allocated_from=whole)
+    part = cap(acme, 100, team, allocated_from=whole)
+    assert (part.amount, part.allocated_from) == (100, whole)
 
 
 def test_what_does_not_go_together_is_refused(acme: Organization, team: Unit) -> None:

@@ -56,7 +56,12 @@ def test_a_part_is_allocated_and_a_whole_is_not_exceeded(acme: Organization, bro
     }  # fmt: skip
     assert "are not allocated yet" in browser.post(f"{BUDGETS}add/", fields).content.decode()
     browser.post(f"{BUDGETS}add/", {**fields, "amount": "1"})
-    assert Budget.objects.exclude(id=whole.id).get().allocated_from == whole
+    part = Budget.objects.exclude(id=whole.id).get()
+    assert part.allocated_from == whole
+    assert "Release" not in browser.get(f"{BUDGETS}{whole.id}/change/").content.decode()
+    browser.post(f"{BUDGETS}{part.id}/act/release/", {"reason": ""})
+    part.refresh_from_db()
+    assert part.allocated_from is None
 
 
 def test_an_override_is_begun_shown_and_ended(acme: Organization, browser: Client) -> None:

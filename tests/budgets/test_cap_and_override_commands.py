@@ -79,6 +79,9 @@ def test_cap_set_allocates_from_the_budget_of_a_scope_above(acme: Organization) 
     assert run(*part, "--amount-usd", "10")["allocated_from"] == whole
     with pytest.raises(CommandError, match="not allocated yet"):
         run(*part, "--amount-usd", "11")
+    released = run("cap_release", run(*part, "--amount-usd", "9")["budget_id"], "--organization", "acme")
+    assert released["allocated_from"] is None
+    assert "stands for itself" in told("cap_release", released["budget_id"], "--organization", "acme")
 
 
 def test_cap_list_tells_what_is_left_of_each_budget_in_force(acme: Organization) -> None:
@@ -119,6 +122,7 @@ def test_an_override_is_set_listed_and_ended(acme: Organization) -> None:
             ("override_set", str(uuid4()), "--organization", "acme", "--amount", "1", "--ends", SOON, "--reason", "x"),
             "no budget",
         ),
+        (("cap_release", str(uuid4()), "--organization", "acme"), "no budget"),
         (("override_end", str(uuid4()), "--organization", "acme"), "no override"),
         (("override_list", "--organization", "none"), "no organization"),
         (("cap_list", "--organization", "none"), "no organization"),

@@ -45,7 +45,12 @@ class Command(JsonCommand):
         parser.add_argument("--ends", type=instant, metavar="INSTANT", help="Of a fixed period.")
         parser.add_argument("--soft", action="store_true", help="Count and alert, never refuse.")
         parser.add_argument("--from-now", action="store_true", help="Leave out what a new budget's window has seen.")
-        parser.add_argument("--allocated-from", type=UUID, metavar="BUDGET_ID", help="Of a scope above, for a new one.")
+        parser.add_argument(
+            "--allocated-from",
+            type=UUID,
+            metavar="BUDGET_ID",
+            help="The budget of a scope above of which it is a part.",
+        )
         parser.add_argument("--reason", default="", help="Kept in the audit record.")
         self._add_selection(parser)
 
