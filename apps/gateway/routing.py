@@ -8,7 +8,7 @@ from uuid import UUID
 from apps.budgets.periods import lock_rank
 from apps.catalog.pricing import price_in_force
 from apps.catalog.types import CatalogEntry, ModelPrices, PriceInForce
-from apps.gateway.rules import AccountRule, BudgetRule, CatalogRules, KeyRule, OrganizationRules
+from apps.gateway.rules import AccountRule, BudgetRule, CatalogRules, KeyRule, OrganizationRules, UnitRule
 from apps.keys.patterns import matcher
 from apps.orgs.scopes import scope_set
 from apps.policies import evaluation, sentences
@@ -181,11 +181,19 @@ def check_key(rules: OrganizationRules, key: KeyRule, at: datetime) -> None:
         raise KeyRejected(
             f"This key expired at {key.expires_at:%Y-%m-%d %H:%M} UTC. Ask an administrator for a new one."
         )
-    for unit in (key.actor_id, key.project_id):
-        if unit is not None and rules.units[unit].is_archived:
-            raise KeyRejected(f"The {rules.units[unit].kind} that this key belongs to is archived.")
+    for unit_id in (key.actor_id, key.project_id):
+        if unit_id is not None:
+            _check_unit(rules.units.get(unit_id))
     if rules.is_suspended:
         raise OrganizationSuspended(f"{rules.slug} is suspended: no request of its keys is forwarded.")
+
+
+def _check_unit(unit: UnitRule | None) -> None:
+    if unit is None:
+        # Only past every use case: somebody gave the key to another organization.
+        raise KeyRejected("This key belongs to a unit that its organization does not have. Ask for a new one.")
+    if unit.is_archived:
+        raise KeyRejected(f"The {unit.kind} that this key belongs to is archived.")
 
 
 def scopes_of(rules: OrganizationRules, key: KeyRule) -> tuple[UUID, ...]:

@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from apps.keys.format import mint
+from apps.keys.models import Key
 from apps.orgs.organizations import suspend_organization
 from apps.orgs.units import archive
 from tests.gateway.company import Company, body, make_company
@@ -155,3 +156,9 @@ def test_a_key_issued_this_instant_works_beside_somebody_who_guesses_keys_at_the
         finally:
             stop.set()
         assert set().union(*(one.result() for one in guessing)) == {401}
+
+
+def test_a_key_given_to_another_organization_by_hand_is_401(company: Company) -> None:
+    Key.objects.filter(id=company.issued.record.id).update(organization=make_company(company.gateway_url).organization)
+    answer = company.chat()
+    assert (answer.status_code, _error(answer)["code"]) == (401, "key_rejected")
