@@ -15,7 +15,7 @@ def test_a_wrong_password_is_told_and_the_right_one_opens_the_site(open_browser)
     assert operator.page.title() == "Administration | Spendra"
     sections = operator.page.locator("#content-main caption").all_inner_texts()
     assert [section.title() for section in sections] == [
-        "Organizations", "Keys", "Budgets", "Ledger", "Catalog", "Providers", "Identity", "Audit", "Outbox",
+        "Organizations", "Keys", "Policies", "Budgets", "Ledger", "Catalog", "Providers", "Identity", "Audit", "Outbox",
         "Background Tasks",
     ]  # fmt: skip
 
