@@ -2,14 +2,15 @@
 disagree about midnight in some zones, so whoever opens a period stores these and everybody adopts them."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from spendra.kernel.days import DAY, day_of, first_instant
 
 BEGINNING_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
 THURSDAY = 3
 
 _LOCK_RANKS = {
@@ -50,14 +51,8 @@ def window(
         return PeriodWindow(f"I{start:%Y-%m-%dT%H:%M}Z", start, start + MINUTE)
     if period_kind == "hour":
         return _hour(at, zone)
-    label, first, after = _span(period_kind, _day_of(at, zone), week_starts_on, fiscal_year_starts_month)
+    label, first, after = _span(period_kind, day_of(at, zone), week_starts_on, fiscal_year_starts_month)
     return PeriodWindow(label, first_instant(first, zone), first_instant(after, zone))
-
-
-def first_instant(day: date, zone: ZoneInfo) -> datetime:
-    """When a local date begins. A midnight that comes twice counts the first time; one that clocks skip is the instant
-    at which they skip."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def lock_rank(kind: str | None) -> int:
@@ -68,19 +63,10 @@ def lock_rank(kind: str | None) -> int:
     return _ORGANIZATION_RANK if kind is None else _LOCK_RANKS[kind]
 
 
-def _day_of(at: datetime, zone: ZoneInfo) -> date:
-    """The date whose window holds the instant. Not always the date on the clock: where clocks go back over midnight,
-    the evening comes twice, and its second coming belongs to the day that has begun."""
-    day = at.astimezone(zone).date() - DAY
-    while first_instant(day + DAY, zone) <= at:
-        day += DAY
-    return day
-
-
 def _hour(at: datetime, zone: ZoneInfo) -> PeriodWindow:
     """Counted from the beginning of the local day, and named by the time on the clock with its distance from UTC: where
     clocks go back an hour comes twice. Where they shift by half an hour (Lord Howe), that day goes on at half past."""
-    day = _day_of(at, zone)
+    day = day_of(at, zone)
     begins, ends = first_instant(day, zone), first_instant(day + DAY, zone)
     start = begins + (at - begins) // HOUR * HOUR
     return PeriodWindow(f"H{start.astimezone(zone).isoformat(timespec='minutes')}", start, min(start + HOUR, ends))

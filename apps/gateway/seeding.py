@@ -44,7 +44,7 @@ class Seeder:
                 options=SERVER_OPTIONS,
             ) as self._connection:
                 for period_id in dict.fromkeys(period_ids):
-                    await self._connection.execute("SELECT budgets_seed_v1(%s)", (period_id,))
+                    await self._connection.execute("SELECT budgets_seed_v2(%s)", (period_id,))
         except psycopg.Error as error:
             log.warning("seeding failed: %s", error)
             raise

@@ -7,8 +7,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from apps.budgets.models import Period
-from apps.budgets.periods import first_instant
 from apps.orgs.units import create_unit
+from spendra.kernel.days import first_instant
 from tests.budgets import money
 from tests.concurrency.callers import watched
 from tests.databases import Database
