@@ -44,12 +44,16 @@ async def _reserve(
     except psycopg.Error as error:
         return await _after(error, connection, requests, tries)
     except (TypeError, ValueError) as error:
-        # orjson refuses lone surrogates and integers beyond 64 bits before anything is sent.
+        # Before anything is sent: an id that is named twice, and what orjson refuses, lone surrogates and integers
+        # beyond 64 bits.
         return await _halve(connection, requests, str(error))
     return reply["now"], reply["verdicts"]
 
 
 async def _call(connection: HotConnection, requests: list[ReservationRequest]) -> dict[str, Any]:
+    if len({request["id"] for request in requests}) < len(requests):
+        # Side by side, the second would be measured against what the first has left.
+        raise ValueError("a batch names a reservation twice")
     wanted: dict[int, int] = {}
     items = []
     for request in requests:

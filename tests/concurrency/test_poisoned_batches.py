@@ -93,6 +93,16 @@ def test_the_same_request_twice_in_a_batch_is_granted_and_holds_once(database: D
     assert money.counters(connection, period) == (0, 200)
 
 
+def test_the_same_request_twice_in_a_batch_is_granted_also_where_the_cap_holds_it_once(
+    database: Database, acme: Organization
+) -> None:
+    connection = database.connect()
+    period = money.open_period(connection, money.make_budget(acme, 150))
+    request = money.a_request(acme, money.tokens_of(connection, acme), [period])
+    assert [answer["verdict"] for answer in reserve(database, [request, request])] == ["granted"] * 2
+    assert money.counters(connection, period) == (0, 100)
+
+
 def test_a_request_for_a_period_that_is_not_there_is_stale(database: Database, acme: Organization) -> None:
     connection = database.connect()
     period = money.open_period(connection, money.make_budget(acme, 1000))

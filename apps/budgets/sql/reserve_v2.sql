@@ -4,7 +4,7 @@ $$ SELECT measure <> 'nanos' AND period_kind IN ('minute', 'hour', 'day') $$;
 
 -- Decides a whole batch of requests and reserves for those that fit. One statement, one commit.
 --   wanted: the distinct periods of the batch; a request names them by position (1-based)
---   requests: [{id, organization_id, organization_token, global_token, nanos, tokens, positions, valid_from, valid_until,
+--   requests: [{id (distinct), organization_id, organization_token, global_token, nanos, tokens, positions, valid_from, valid_until,
 --               lifetime_seconds, key_id, actor_id, process_id, request_id, provider, model, price_version_id, scope_ids,
 --               approval_id (may be left out: the approval by which it passes a review, once)}]
 -- Returns {"now": …, "verdicts": [{"verdict": granted | ended | stale | exceeded | rate_limited | in_flight |
