@@ -94,6 +94,15 @@ def test_cap_list_tells_what_is_left_of_each_budget_in_force(acme: Organization)
     assert "9 tokens left" in told("cap_list", "--organization", "acme")
 
 
+def test_cap_list_names_the_units_of_an_each_budget(acme: Organization, database: Database) -> None:
+    ada = money.make_unit(acme, "Ada")
+    run(*CAP, "--each", "employee", "--amount-usd", "50")
+    money.open_period(database.connect(), Budget.objects.get(), ada)
+    [cap] = run("cap_list", "--organization", "acme")
+    assert [(state["unit"], state["unit_id"]) for state in cap["current"]] == [("employee:Ada", str(ada.id))]
+    assert "of employee:Ada: 50.00 USD left" in told("cap_list", "--organization", "acme")
+
+
 def test_an_override_is_set_listed_and_ended(acme: Organization) -> None:
     budget = run(*CAP, "--amount-usd", "10")["budget_id"]
     given = run(

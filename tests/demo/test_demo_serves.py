@@ -39,6 +39,24 @@ def test_what_it_wrote_down_works_and_ctrl_c_ends_every_process(database: Databa
         assert demo.ends(processes) == 0
 
 
+def test_a_review_that_a_refusal_links_to_opens_on_the_dashboard(database: Database, tmp_path: Path) -> None:
+    with serving_demo(tmp_path / "demo", DATABASE_URL=database.url) as demo:
+        rule = ("--kind", "review", "--rule", '{"above_usd": "0"}', "--state", "active")
+        demo.manage("policy_set", "--organization", "acme", "--name", "everything", *rule)
+        described = demo.described
+        with httpx.Client(trust_env=False, timeout=10) as client:
+            refusal = client.post(
+                f"{described['gateway_url']}/v1/chat/completions",
+                headers={"authorization": f"Bearer {described['key']}"},
+                json={"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": "Hi"}]},
+            )
+            link = refusal.json()["error"]["spendra"]["link"]
+            page = client.get(link)
+        assert link.startswith(str(described["dashboard_url"]))
+        assert page.status_code == 302
+        assert page.headers["location"].startswith("/admin/login/")
+
+
 def test_a_role_that_dies_ends_the_demo_with_its_name_and_its_last_lines(database: Database, tmp_path: Path) -> None:
     with serving_demo(tmp_path / "demo", DATABASE_URL=database.url) as demo:
         processes = demo.processes()

@@ -1,13 +1,17 @@
 """How commands of this room ask for amounts and instants, and tell them."""
 
 from argparse import ArgumentTypeError
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import CommandParser
 
 from apps.budgets.models import Budget, Measure
 from apps.budgets.types import PeriodState
+from apps.orgs.models import Organization
+from apps.orgs.queries import units_by_id
 from spendra.kernel.errors import Invalid
 from spendra.kernel.money import format_usd, parse_usd
 
@@ -61,9 +65,16 @@ def told_budget(budget: Budget) -> dict[str, object]:
     }
 
 
-def told_state(state: PeriodState) -> dict[str, object]:
-    """Amounts as strings, since a script may read them as floats."""
+def told_states(organization: Organization, states: Iterable[PeriodState]) -> list[dict[str, object]]:
+    """Amounts as strings, since a script may read them as floats; the unit of an each-budget's period by its name."""
+    states = list(states)
+    ids = {UUID(state["unit_id"]) for state in states if state["unit_id"]}
+    names = {str(unit.id): f"{unit.kind}:{unit.name}" for unit in units_by_id(organization, sorted(ids))}
+    return [_told_state(state, names.get(state["unit_id"] or "")) for state in states]
+
+
+def _told_state(state: PeriodState, unit: str | None) -> dict[str, object]:
     amounts = {name: str(state[name]) for name in ("cap", "base", "settled", "reserved", "remaining")}
-    told = {"period_id": str(state["id"]), **state, **amounts}
+    told = {"period_id": str(state["id"]), "unit": unit, **state, **amounts}
     del told["id"], told["budget_id"]
     return told

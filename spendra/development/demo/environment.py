@@ -41,6 +41,7 @@ def compose(folder: DemoFolder, *, database_url: str, provider: Provider, addres
         "OPENAI_BASE_URL": provider.base_url,
         "OPENAI_API_KEY": provider.api_key,
         "SPENDRA_ALLOWED_ORIGINS": f"{addresses.gateway},{addresses.dashboard}",
+        "SPENDRA_PUBLIC_URL": addresses.dashboard,
         "SPENDRA_SECRET_KEY": _kept_secret(folder, "SPENDRA_SECRET_KEY"),
         "SPENDRA_METRICS_BEARER_TOKEN": _kept_secret(folder, "SPENDRA_METRICS_BEARER_TOKEN"),
         "SPENDRA_DRAIN_SECONDS": str(_DRAIN_SECONDS),

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.budgets import exceeding
-from apps.budgets.management.amounts import told_budget, told_state
+from apps.budgets.management.amounts import told_budget, told_states
 from apps.budgets.models import amount_in_words
 from apps.budgets.queries import budgets_of, running_periods
 from apps.orgs.queries import organization_by_slug
@@ -24,18 +24,21 @@ class Command(JsonCommand):
         budgets = {str(budget.id): budget for budget in budgets_of(organization)}
         ids = [budget.id for budget in budgets.values()]
         if options["above"]:
+            found = exceeding.above_caps(organization, ids)
+            periods = told_states(organization, (above.period for above in found))
             return [
                 {
                     **told_budget(budgets[above.period["budget_id"]]),
-                    "current": told_state(above.period),
+                    "current": current,
                     "above": str(above.above),
                     "causes": {cause: str(amount) for cause, amount in above.causes.items()},
                 }
-                for above in exceeding.above_caps(organization, ids)
+                for above, current in zip(found, periods, strict=True)
             ]
         states: dict[str, list[dict[str, object]]] = {id: [] for id in budgets}
-        for state in running_periods(organization, ids):
-            states[state["budget_id"]].append(told_state(state))
+        running = running_periods(organization, ids)
+        for state, told in zip(running, told_states(organization, running), strict=True):
+            states[state["budget_id"]].append(told)
         return [{**told_budget(budget), "current": states[id]} for id, budget in budgets.items()]
 
     def describe(self, result: Any) -> str:
@@ -49,7 +52,7 @@ def _lines(row: dict[str, Any]) -> list[str]:
     lines = [f"{head}  {amount_in_words(int(row['amount']), measure)}"]
     for state in row["current"] if isinstance(row["current"], list) else [row["current"]]:
         left = amount_in_words(int(state["remaining"]), measure)
-        unit = f" of unit {state['unit_id']}" if state["unit_id"] else ""
+        unit = f" of {state['unit']}" if state["unit"] else ""
         lines.append(f"    {state['label']}{unit}: {left} left, until {state['ends_at']}")
     if "causes" in row:
         causes = (f"{cause} {amount_in_words(int(amount), measure)}" for cause, amount in row["causes"].items())
