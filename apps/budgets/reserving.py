@@ -1,4 +1,4 @@
-"""Reserve: a batch of requests in, a verdict for each out. The deciding itself is SQL: sql/reserve_v2.sql."""
+"""Reserve: a batch of requests in, a verdict for each out. The deciding itself is SQL: sql/reserve_v3.sql."""
 
 import logging
 from collections import Counter, defaultdict
@@ -60,7 +60,7 @@ async def _call(connection: HotConnection, requests: list[ReservationRequest]) -
         positions = [wanted.setdefault(period, len(wanted) + 1) for period in request["period_ids"]]
         items.append({**request, "positions": positions})
     reply = await connection.call(
-        "SELECT budgets_reserve_v2(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
+        "SELECT budgets_reserve_v3(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
     )
     return cast("dict[str, Any]", orjson.loads(str(reply)))
 

@@ -36,7 +36,7 @@ def _after_the_crash(stage: Stage, caller: Caller) -> list[Line]:
 def test_before_it_reserves(stage: Stage, caller: Caller, gateway: RunningGateway) -> None:
     with stage.locked("budgets_period", "organization_id = %s", caller.company.organization.id):
         waiting = beside(caller.send)
-        stage.wait_for_lock_wait("budgets_reserve_v2")
+        stage.wait_for_lock_wait("budgets_reserve_v3")
         gateway.kill()
     assert isinstance(waiting.result(), httpx.TransportError)
     # The backend that waited does not know that nobody listens any more: it may still have reserved.
