@@ -145,8 +145,11 @@ class _Call:
             await self._pass_on_plain(answer)
 
     async def _pass_on_refusal(self, answer: UpstreamAnswer) -> None:
-        """The provider refused or failed before any charge."""
-        self._void()
+        """An error of the provider, or of a proxy in front of it, which can't know what the provider did."""
+        if answer.status in costing.MAY_HAVE_WORKED:
+            self._settle(costing.reserved(self._admitted))
+        else:
+            self._void()
         if answer.status < 400:
             raise UpstreamMalformed("The provider answered with a redirect, which is not followed.")
         body = await _whole(answer)

@@ -12,7 +12,7 @@ from tests.gateway.conftest import Sandbox
 from tests.gateway.running import RunningGateway, free_port
 
 
-@pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 422, 429, 500, 501, 503, 521, 523, 525, 526, 529])
 def test_an_error_of_the_provider_is_passed_on_and_costs_nothing(company: Company, status: int) -> None:
     answer = company.chat(sandbox=f"status={status}")
     assert answer.status_code == status
@@ -20,6 +20,20 @@ def test_an_error_of_the_provider_is_passed_on_and_costs_nothing(company: Compan
     (reservation,) = company.wait_for_ends(1)
     assert reservation.state == "voided"
     assert company.entries() == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [408, 502, 504, 520, 522, 524])
+def test_a_status_that_leaves_open_whether_the_provider_worked_is_passed_on_and_booked_as_estimated(
+    company: Company, status: int, stream: bool
+) -> None:
+    answer = company.chat(sandbox=f"status={status};retry-after=7", stream=stream)
+    assert (answer.status_code, answer.headers["retry-after"]) == (status, "7")
+    assert answer.headers["x-spendra-error-source"] == "provider"
+    assert answer.json()["error"]["message"] == f"The sandbox provider was asked to answer {status}."
+    (reservation,) = company.wait_for_ends(1)
+    (entry,) = company.entries()
+    assert (entry.status, entry.amount_nanos) == ("estimated", reservation.amount_nanos)
 
 
 def test_the_providers_retry_after_reaches_the_client(company: Company) -> None:
