@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from spendra.kernel.errors import ContentTypeUnsupported, KeyRejected, RequestMalformed
+from spendra.kernel.errors import ContentTypeUnsupported, HeadersTooLarge, KeyRejected, RequestMalformed
 
 Header = tuple[bytes, bytes]
 
@@ -70,11 +70,12 @@ _KEPT_FROM_CLIENT = _HOP_BY_HOP | {
 
 
 def check_headers(headers: Sequence[Header]) -> None:
-    """RequestMalformed where they are too many, too large, or hold characters that a header can't."""
+    """HeadersTooLarge where they are too many or too large, RequestMalformed where they hold characters that a header
+    can't."""
     if len(headers) > MAX_HEADERS:
-        raise RequestMalformed(f"The request has more than {MAX_HEADERS} headers. Send fewer.")
+        raise HeadersTooLarge(f"The request has more than {MAX_HEADERS} headers. Send fewer.")
     if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
-        raise RequestMalformed(f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes. Send shorter ones.")
+        raise HeadersTooLarge(f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes. Send shorter ones.")
     for name, value in headers:
         if not _NAME.fullmatch(name):
             raise RequestMalformed("The name of a header holds characters that it can't. Send only valid headers.")

@@ -46,13 +46,13 @@ def serve(listener: socket.socket, *, siblings: Path | None = None, index: int =
     # Imported here: the parent of several processes needs neither Twisted nor the gateway.
     from apps.gateway import errors
     from apps.gateway.app import Gateway
-    from spendra.kernel.errors import Busy, RequestMalformed, RequestTimedOut, RequestTooLarge
+    from spendra.kernel.errors import Busy, HeadersTooLarge, RequestMalformed, RequestTimedOut, RequestTooLarge
     from spendra.kernel.ids import uuid7
     from spendra.roles.http_connection import Limits
     from spendra.roles.http_server import Server, Site
     from spendra.roles.metrics import Exposition, SharedExposition
 
-    refusals = {kind.code: kind for kind in (Busy, RequestMalformed, RequestTimedOut, RequestTooLarge)}
+    refusals = {kind.code: kind for kind in (Busy, HeadersTooLarge, RequestMalformed, RequestTimedOut, RequestTooLarge)}
 
     def early_answer(code: str, message: str) -> errors.Response:
         request_id = uuid7().hex

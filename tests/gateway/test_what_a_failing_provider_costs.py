@@ -81,7 +81,8 @@ def test_an_answer_that_is_not_json_is_booked_as_estimated(company: Company) -> 
 
 
 def test_an_answer_cut_in_the_middle_is_booked_as_estimated(company: Company) -> None:
-    assert company.chat(sandbox="cut-after=0").status_code == 502
+    answer = company.chat(sandbox="cut-after=0")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_broke_off")
     (reservation,) = company.wait_for_ends(1)
     (entry,) = company.entries()
     assert (entry.status, entry.amount_nanos) == ("estimated", reservation.amount_nanos)
@@ -101,7 +102,7 @@ def test_a_stream_that_the_provider_cuts_ends_with_an_error_and_is_estimated_not
     company: Company, sandbox: Sandbox
 ) -> None:
     answer = company.chat(sandbox="cut-after=3", stream=True, max_tokens=64)
-    assert '"code":"upstream_unreachable"' in answer.text
+    assert '"code":"upstream_broke_off"' in answer.text
     company.wait_for_ends(1)
     (entry,) = company.entries()
     assert entry.status == "estimated"
