@@ -65,8 +65,8 @@ class Upstream:
 
     def post(self, url: str, headers: Headers, body: bytes) -> "_Post":
         """Sends once, never again. Entering raises UpstreamUnreachable where the provider never got it, and
-        UpstreamTimedOut or UpstreamBrokeOff where it may have."""
-        builder = self._client.post(url).headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in headers])
+        UpstreamTimedOut or UpstreamBrokeOff where it may have. pyreqwest writes headers as UTF-8: `headers` must be."""
+        builder = self._client.post(url).headers([(n.decode(), v.decode()) for n, v in headers])
         # 0: otherwise the head of a stream waits until 64 kB of it have come.
         return _Post(builder.body_bytes(body).streamed_read_buffer_limit(0).build_streamed())
 

@@ -128,6 +128,8 @@ def test_a_wrong_way_to_send_a_key_says_the_right_one(headers: list[tuple[bytes,
         [(b"", b"1")],
         [(b"x-\xc3\xa9", b"1")],
         [(b"x" * 201, b"1")],
+        [(b"x-a", b"caf\xe9")],
+        [(b"x-a", "é\x01".encode())],
     ],
 )
 def test_header_junk_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
