@@ -60,7 +60,7 @@ def serve(listener: socket.socket, *, siblings: Path | None = None, index: int =
         metrics.requests.labels(kind.code if kind else "internal_error").inc()
         return errors.answer(kind(message), request_id) if kind else errors.answer_unexpected(request_id)
 
-    exposition = SharedExposition(siblings, index) if siblings else Exposition()
+    exposition = SharedExposition(siblings, index, told_once=metrics.TOLD_ONCE) if siblings else Exposition()
     gateway = Gateway(render_metrics=exposition.text)
     limits = Limits(
         max_body_bytes=settings.MAX_BODY_BYTES,

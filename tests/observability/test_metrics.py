@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 from tests.databases import Database
 from tests.gateway.company import Company, body, make_company
 from tests.gateway.running import METRICS_TOKEN, RunningGateway
+from tests.observability.conftest import started
 from tests.observability.scraping import Series, growth, scrape
 from tests.roles.commands import eventually
 
@@ -85,7 +87,7 @@ def test_what_is_open_what_is_old_and_what_was_tried_again_is_told_within_a_hear
     slow.join()
     assert told["spendra_open_reservations"] == 1
     assert told["spendra_oldest_snapshot_seconds"] > 1
-    assert told['spendra_gateway_batch_retries{cause="lock_wait"}'] == 1
+    assert told['spendra_gateway_batch_retries_total{cause="lock_wait"}'] == 1
     assert told["spendra_gateway_ready"] == 1
     assert told["spendra_gateway_settle_backlog"] == 0
 
@@ -107,6 +109,63 @@ def test_two_processes_are_one_to_whoever_asks(database: Database, own_gateway: 
     assert [series['spendra_gateway_requests_total{outcome="answered"}'] for series in scraped] == [20] * 6
     assert [series['spendra_gateway_endings_total{outcome="settled"}'] for series in scraped] == [20] * 6
     assert {f'spendra_gateway_ready{{process="{number}"}}' for number in (0, 1)} <= scraped[0].keys()
+
+
+def test_two_processes_tell_what_is_true_of_the_database_once_and_sum_what_they_tried_again(
+    database: Database, own_gateway: RunningGateway
+) -> None:
+    own_gateway.terminate()
+    own_gateway.processes = 2
+    own_gateway.start()
+    running, stuck = make_company(own_gateway.url), make_company(own_gateway.url)
+    stuck.cap(10**12)
+    stuck.chat()
+    stuck.wait_for_ends(1)
+    slow = threading.Thread(target=lambda: running.chat(sandbox="delay=8"))
+    slow.start()
+    with psycopg.connect(database.url) as holder:
+        holder.execute("SELECT FROM budgets_period WHERE organization_id = %s FOR UPDATE", [stuck.organization.id])
+        for _ in range(8):  # on a connection each, so that both processes meet the lock
+            assert stuck.chat().status_code == 503
+        eventually(lambda: all(_told(own_gateway) for _ in range(6)), 15)
+        scraped = [scrape(own_gateway) for _ in range(6)]
+    slow.join()
+    for series in scraped:
+        assert series["spendra_open_reservations"] == 1
+        assert series['spendra_gateway_batch_retries_total{cause="lock_wait"}'] == 8
+    told_apart = {name.partition("{")[0] for name in scraped[0] if "process=" in name}
+    assert not told_apart & {"spendra_open_reservations", "spendra_oldest_snapshot_seconds"}
+    assert "spendra_gateway_batch_retries_total" not in told_apart
+    assert "spendra_gateway_settle_backlog" in told_apart
+
+
+def test_whether_it_is_ready_is_told_though_nobody_asks_for_its_health(database: Database, tmp_path: Path) -> None:
+    with started(database.url, tmp_path) as gateway:
+        assert scrape(gateway)["spendra_gateway_ready"] == 1
+        with psycopg.connect(database.url) as connection:
+            connection.execute("DELETE FROM django_migrations WHERE app = 'budgets' AND name = '0001_initial'")
+        eventually(lambda: scrape(gateway)["spendra_gateway_ready"] == 0, 15)
+
+
+def test_an_ending_behind_a_lock_shows_its_age_and_leaves_the_process_ready(
+    database: Database, own_gateway: RunningGateway
+) -> None:
+    stuck, other = make_company(own_gateway.url), make_company(own_gateway.url)
+    slow = threading.Thread(target=lambda: stuck.chat(sandbox="delay=1"))
+    slow.start()
+    eventually(stuck.reservations)
+    with psycopg.connect(database.url) as holder:
+        holder.execute("SELECT FROM budgets_reservation WHERE state = 'open' FOR UPDATE")
+        slow.join()
+        assert other.chat().status_code == 200
+        name = 'spendra_gateway_settle_backlog_seconds{state="%s"}'
+        told = eventually(lambda: (s := scrape(own_gateway)).get(name % "stuck", 0) > 1 and s, 15)
+        assert told[name % "moving"] < 1
+        assert told["spendra_gateway_settle_backlog"] == 1
+        assert told["spendra_gateway_ready"] == 1
+        assert httpx.get(f"{own_gateway.url}/health").status_code == 200
+    stuck.wait_for_ends(1)
+    eventually(lambda: scrape(own_gateway)[name % "stuck"] == 0, 15)
 
 
 def test_what_clients_send_makes_no_series(gateway: RunningGateway, company: Company) -> None:
