@@ -88,7 +88,7 @@ def test_with_more_organizations_than_are_asked_in_a_turn_each_has_its_turn(
 
 def test_where_nothing_is_held_or_nothing_moves_nothing_is_loaded(gateway: RunningGateway, database: Database) -> None:
     asked = "SELECT query_start FROM pg_stat_activity WHERE application_name = 'spendra gateway tokens' "
-    asked += "AND query LIKE '%budgets_governanceversion%'"
+    asked += "AND datname = current_database() AND query LIKE '%budgets_governanceversion%'"
     with database.connect() as watcher:
         time.sleep(2.5)
         assert watcher.execute(asked).fetchall() == [], "nothing is held"
