@@ -78,9 +78,11 @@ def test_what_was_granted_before_a_fault_of_ours_is_voided(
         company.wait_for_ends(1)
         before = sandbox.requests()
         connection = database.connect()
-        connection.execute("ALTER FUNCTION budgets_reserve_v2 RENAME TO reserve_of_before")
+        newest = "SELECT max(proname) FROM pg_proc WHERE proname ~ '^budgets_reserve_v[0-9]$'"
+        (reserve,) = connection.execute(newest).fetchone() or ()
+        connection.execute(f"ALTER FUNCTION {reserve} RENAME TO reserve_of_before")
         connection.execute(
-            "CREATE FUNCTION budgets_reserve_v2(wanted bigint[], requests jsonb) RETURNS jsonb LANGUAGE plpgsql AS "
+            f"CREATE FUNCTION {reserve}(wanted bigint[], requests jsonb) RETURNS jsonb LANGUAGE plpgsql AS "
             "$$ BEGIN PERFORM reserve_of_before(wanted, requests); RETURN '{}'; END $$"
         )
         answer = company.chat()
