@@ -103,6 +103,7 @@ class Admission:
             assert attempt.decided is not None
             raise await self._reviews.ask(refusal, attempt.decided) from None
         finally:
+            caller.asked.decided = attempt.decided
             if attempt.decided is not None:
                 self._shadows.count(attempt.decided)
 
