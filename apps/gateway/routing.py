@@ -8,6 +8,7 @@ from uuid import UUID
 from apps.budgets.periods import lock_rank
 from apps.catalog.pricing import price_in_force
 from apps.catalog.types import CatalogEntry, ModelPrices, PriceInForce
+from apps.gateway.routes_kept import Name
 from apps.gateway.rules import AccountRule, BudgetRule, CatalogRules, KeyRule, OrganizationRules, UnitRule
 from apps.keys.patterns import matcher
 from apps.orgs.scopes import scope_set
@@ -132,7 +133,19 @@ def find_route(
     name = (key.key_id, provider, model)
     route = rules.routes.get(name)
     if route is None or route.catalog is not catalog or not route.valid_from <= at < route.valid_until:
-        route = rules.routes[name] = _work_out(rules, catalog, key, provider, model, at)
+        route = rules.routes[name] = _kept(name, rules, catalog, at) or _worked_out(name, rules, catalog, key, at)
+    return route
+
+
+def _kept(name: Name, rules: OrganizationRules, catalog: CatalogRules, at: datetime) -> Route | None:
+    route = rules.kept.find(name, rules, catalog)
+    return route if route is not None and route.valid_from <= at < route.valid_until else None
+
+
+def _worked_out(name: Name, rules: OrganizationRules, catalog: CatalogRules, key: KeyRule, at: datetime) -> Route:
+    _, provider, model = name
+    route = _work_out(rules, catalog, key, provider, model, at)
+    rules.kept.keep(name, route)
     return route
 
 

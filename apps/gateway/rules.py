@@ -8,6 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from apps.catalog.types import CatalogSnapshot
+from apps.gateway.routes_kept import KeptRoutes
 from apps.policies.selectors import Selector
 from apps.policies.types import ApprovalRule, FreezeRule, PolicyRule
 
@@ -87,6 +88,7 @@ class OrganizationRules:
     policies_of: Mapping[UUID | None, tuple[PolicyRule, ...]]
     freeze_of: Mapping[tuple[str, str], FreezeRule]
     approvals_of: Mapping[str, tuple[ApprovalRule, ...]]
-    # Routes already worked out from this snapshot and one catalog, by key, provider and model; what is made of it when
-    # rules move gets those that rest on nothing that did.
+    # Routes already found in this snapshot and one catalog, by key, provider and model.
     routes: "dict[tuple[str, str, str], Route]" = field(default_factory=dict, compare=False, repr=False)
+    # Those of all snapshots that were followed from the same load.
+    kept: KeptRoutes = field(default_factory=KeptRoutes, compare=False, repr=False)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from apps.gateway.routes_kept import kept_routes
+from apps.gateway.routes_kept import moved_by
 from apps.gateway.rules import OrganizationRules
 from apps.gateway.rules_indexes import indexes_after
 from apps.gateway.rules_parts import PARTS, SETTINGS, SETTINGS_TABLE, Ids, Part, settings_of
@@ -56,13 +56,16 @@ def follow(held: OrganizationRules, answer: Mapping[str, Any]) -> OrganizationRu
     if not names:
         return held
     changed: dict[str, Any] = {}
+    moved: dict[str, Set[Any]] = {}
     if SETTINGS_TABLE in names:
         changed |= settings_of(answer["settings"])
+        moved[SETTINGS_TABLE] = names[SETTINGS_TABLE]
     for part in PARTS:
         if any(source.table in names for source in part.sources):
-            changed |= _after(held, part, answer[part.name], names)
+            now, moved[part.name] = _after(held, part, answer[part.name], names)
+            changed |= now
     after = replace(held, token=answer["token"], last_change=answer["moved"][-1][0], routes={}, **changed)
-    after.routes.update(kept_routes(held, after, names))
+    after.kept.note(moved_by(held, after, moved), change=after.last_change)
     return after
 
 
@@ -79,16 +82,18 @@ def _names(token: str, answer: Mapping[str, Any]) -> Names | None:
     return names if token == answer["token"] else None
 
 
-def _after(held: OrganizationRules, part: Part, rows: list[Any], names: Names) -> dict[str, Any]:
-    """The part as it is now, and the index of it."""
+def _after(held: OrganizationRules, part: Part, rows: list[Any], names: Names) -> tuple[dict[str, Any], Set[Any]]:
+    """The part as it is now with the index of it, and the names of the rules that differ: of a cap that was raised,
+    none does, since reserve alone knows amounts."""
     ids = Ids()
-    read = dict(part.rule(row, ids) for row in rows)
-    moved = {*_named(part, names), *read}
     before = getattr(held, part.name)
-    now = {**before, **read}
-    for name in moved - read.keys():
-        now.pop(name, None)
-    return {part.name: now} | indexes_after(held, part.name, now, moved)
+    read = dict(part.rule(row, ids) for row in rows)
+    gone = {name for name in _named(part, names) if name in before and name not in read}
+    moved = gone | {name for name, rule in read.items() if before.get(name) != rule}
+    now = {**before, **{name: read[name] for name in moved - gone}}
+    for name in gone:
+        del now[name]
+    return {part.name: now} | indexes_after(held, part.name, now, moved), moved
 
 
 def _named(part: Part, names: Names) -> Iterator[Any]:
