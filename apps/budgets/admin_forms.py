@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget, AdminTextInputWidget
 
-from apps.budgets import allocating, capping, ending, exceeding, overriding
+from apps.budgets import allocating, capping, checking, ending, exceeding, overriding
 from apps.budgets.models import (
     Budget,
     BudgetOverride,
@@ -207,7 +207,8 @@ class EndOverride(ActForm):
 
 def _set(budget: Budget) -> Done:
     sentences = [f"The cap is {amount_in_words(budget.amount, budget.measure)}."]
-    return Done(" ".join(sentences + exceeding.warnings(budget.organization, budget)), budget)
+    sentences += checking.warnings(budget) + exceeding.warnings(budget.organization, budget)
+    return Done(" ".join(sentences), budget)
 
 
 class EndReservation(ActForm):

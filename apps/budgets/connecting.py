@@ -86,6 +86,11 @@ def is_bad_data(error: psycopg.Error) -> bool:
     return (error.sqlstate or "")[:2] in {"22", "23"}
 
 
+def is_without_partition(error: psycopg.Error) -> bool:
+    """No partition for that month: a check that has no name. By its text it would depend on the server's language."""
+    return error.sqlstate == "23514" and error.diag.constraint_name is None
+
+
 def is_serialization(error: psycopg.Error) -> bool:
     """Deadlock or serialization failure: the whole batch may be tried again as it was."""
     return error.sqlstate in {"40P01", "40001"}

@@ -8,10 +8,14 @@ from uuid import UUID
 from django.db import connection
 
 from apps.budgets import queries, retention
-from apps.budgets.models import Budget, BudgetOverride, Hardness, amount_in_words
+from apps.budgets.models import Budget, BudgetOverride, Hardness, PeriodKind, amount_in_words
 from apps.budgets.types import PeriodState
 from apps.keys.queries import database_now
 from apps.orgs.models import Organization
+from apps.orgs.queries import units_by_id
+
+# An each-budget may be above its cap for thousands of units.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +47,37 @@ def above_caps(organization: Organization, budget_ids: Sequence[UUID]) -> list[A
     reserved in such a period: to look at, not for each request."""
     return [
         AboveCap(period, -period["remaining"], _causes(organization, period))
-        for period in queries.running_periods(organization, budget_ids)
-        if period["hardness"] == Hardness.HARD and period["remaining"] < 0
+        for period in _periods_above(organization, budget_ids)
     ]
 
 
 def warnings(organization: Organization, budget: Budget) -> list[str]:
-    """A sentence for each running period in which more is spent and held than this cap, and what it could not count."""
-    return [*(_warning(above) for above in above_caps(organization, [budget.id])), *retention.warnings(budget)]
+    """A sentence for each running period in which more is spent and held than this cap (the furthest above, where they
+    are many), and what it could not count."""
+    above = sorted(_periods_above(organization, [budget.id]), key=lambda period: period["remaining"])
+    named, more = above[:_MOST_NAMED], len(above) - _MOST_NAMED
+    units = units_by_id(organization, sorted({UUID(period["unit_id"]) for period in named if period["unit_id"]}))
+    names = {str(unit.id): f" of {unit}" for unit in units}
+    told = [_warning(period, names.get(period["unit_id"] or "", "")) for period in named]
+    told += [f"Warning: {more} more periods are above this cap."] if more > 0 else []
+    return [*told, *retention.warnings(budget)]
 
 
-def _warning(above: AboveCap) -> str:
-    period = above.period
-    unit = f" of unit {period['unit_id']}" if period["unit_id"] else ""
+def _periods_above(organization: Organization, budget_ids: Sequence[UUID]) -> list[PeriodState]:
+    periods = queries.running_periods(organization, budget_ids)
+    return [period for period in periods if period["hardness"] == Hardness.HARD and period["remaining"] < 0]
+
+
+def _warning(period: PeriodState, of_unit: str) -> str:
+    if period["settled"] <= period["cap"]:
+        until = "what running requests have reserved is free again"
+    elif period["period_kind"] == PeriodKind.TOTAL:
+        until = "it is raised"
+    else:
+        until = period["ends_at"]
     return (
-        f"Warning: {amount_in_words(above.above, period['measure'])} more than this cap are spent or reserved in "
-        f"{period['label']}{unit}: requests are refused until {period['ends_at']}."
+        f"Warning: {amount_in_words(-period['remaining'], period['measure'])} more than this cap are spent or reserved "
+        f"in {period['label']}{of_unit}: requests are refused until {until}."
     )
 
 

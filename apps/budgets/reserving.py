@@ -1,4 +1,4 @@
-"""Reserve: a batch of requests in, a verdict for each out. The deciding itself is SQL: sql/reserve_v2.sql."""
+"""Reserve: a batch of requests in, a verdict for each out. The deciding itself is SQL: sql/reserve_v3.sql."""
 
 import logging
 from collections import Counter, defaultdict
@@ -8,7 +8,14 @@ from typing import Any, cast
 import orjson
 import psycopg
 
-from apps.budgets.connecting import HotConnection, is_bad_data, is_lock_wait, is_serialization, is_unknown
+from apps.budgets.connecting import (
+    HotConnection,
+    is_bad_data,
+    is_lock_wait,
+    is_serialization,
+    is_unknown,
+    is_without_partition,
+)
 from apps.budgets.types import OpenPeriod, PeriodKey, ReservationRequest, Verdict
 from spendra.kernel.errors import Busy, RequestMalformed, SpendraError
 
@@ -60,7 +67,7 @@ async def _call(connection: HotConnection, requests: list[ReservationRequest]) -
         positions = [wanted.setdefault(period, len(wanted) + 1) for period in request["period_ids"]]
         items.append({**request, "positions": positions})
     reply = await connection.call(
-        "SELECT budgets_reserve_v2(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
+        "SELECT budgets_reserve_v3(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
     )
     return cast("dict[str, Any]", orjson.loads(str(reply)))
 
@@ -69,7 +76,7 @@ async def _after(
     error: psycopg.Error, connection: HotConnection, requests: list[ReservationRequest], tries: int
 ) -> tuple[str | None, list[Verdict | SpendraError]]:
     if is_bad_data(error):
-        return await _halve(connection, requests, str(error))
+        return await _halve(connection, requests, str(error), is_ours=is_without_partition(error))
     if is_serialization(error) and tries:
         retries["serialization"] += 1
         return await _reserve(connection, requests, tries - 1)
@@ -87,11 +94,13 @@ async def _after(
 
 
 async def _halve(
-    connection: HotConnection, requests: list[ReservationRequest], reason: str
+    connection: HotConnection, requests: list[ReservationRequest], reason: str, *, is_ours: bool = False
 ) -> tuple[str | None, list[Verdict | SpendraError]]:
     retries["bad_data"] += 1
     if len(requests) == 1:
         log.error("reserve refused by the database: %s", reason)
+        if is_ours:
+            return None, [Busy("the database has no room for this month yet; try again")]
         return None, [RequestMalformed("this request can't be stored: check its text and numbers")]
     middle = len(requests) // 2
     now, first = await _reserve(connection, requests[:middle], SERIALIZATION_RETRIES)

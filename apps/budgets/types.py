@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 
 class ReservationRequest(TypedDict):
-    """What is asked of `budgets_reserve_v2`; goes with every ending too, for a database that lost the reservation."""
+    """What is asked of `budgets_reserve_v3`; goes with every ending too, for a database that lost the reservation."""
 
     id: str
     organization_id: str

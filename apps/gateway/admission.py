@@ -103,6 +103,7 @@ class Admission:
             assert attempt.decided is not None
             raise await self._reviews.ask(refusal, attempt.decided) from None
         finally:
+            caller.asked.decided = attempt.decided
             if attempt.decided is not None:
                 self._shadows.count(attempt.decided)
 
@@ -178,7 +179,7 @@ class Admission:
             attempt.count_seeding()
             await self._seeder.fill(window.period_ids)
             return
-        if _may_fit(verdict) and await self._count_exactly(attempt, route):
+        if refusals.less_may_fit(verdict) and await self._count_exactly(attempt, route):
             return
         if kind == "in_flight" and not attempt.has_waited:
             attempt.has_waited = True
@@ -237,8 +238,3 @@ def reservation_of(
 def _is_of(verdict: Verdict, route: Route) -> bool:
     """Whether the rules that the route was made from were in force at that verdict."""
     return (verdict["organization_token"], verdict["global_token"]) == (route.rules.token, route.catalog.token)
-
-
-def _may_fit(verdict: Verdict) -> bool:
-    """Whether a smaller estimate could pass: not where nothing is left, or where it is requests that are counted."""
-    return verdict["measure"] != "requests" and verdict["settled"] < verdict["cap"]

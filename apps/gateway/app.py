@@ -26,6 +26,7 @@ from apps.gateway.remaining import RemainingBudget
 from apps.gateway.reviews import Reviews
 from apps.gateway.rules_loading import EVERYBODY
 from apps.gateway.rules_store import RulesStore
+from apps.gateway.rules_watching import RulesWatch
 from apps.gateway.seeding import Seeder
 from apps.gateway.shadows import ShadowCounts
 from apps.gateway.windows import PeriodBook
@@ -80,6 +81,7 @@ class Gateway:
         await self._process.start()
         with suppress(Busy):
             await self._store.reload(EVERYBODY)
+        self._watch = RulesWatch(self._store)
 
     async def drain(self) -> None:
         self._process.drain()
@@ -94,6 +96,7 @@ class Gateway:
         await self._reviews.close()
         await self._shadows.close()
         await self._refusals.close()
+        await self._watch.close()
         await self._store.close()
         if given_up:
             raise RuntimeError(f"{given_up} reservations are left to the sweeper: Postgres did not take their endings")

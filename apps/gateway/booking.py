@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 LANES_A_VERB = 2
 OLDEST_BACKLOG_SECONDS = 10
+# Endings kept in memory while Postgres does not take them, a few kB each. Twice what a process admits at its fastest
+# (docs/performance.md) in the ten seconds after which an organization gets no more, so that one which is stuck alone
+# can't use it up.
+MOST_OWED = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Booking:
     async def reserve(self, request: ReservationRequest) -> Verdict:
         """The verdict of the database. Raises SpendraError where there is none; then nothing stays reserved."""
         number = _lane_of(request["organization_id"])
-        if self._settling[number].oldest_seconds(request["organization_id"]) > OLDEST_BACKLOG_SECONDS:
+        oldest = self._settling[number].oldest_seconds(request["organization_id"])
+        if oldest > OLDEST_BACKLOG_SECONDS or self.backlog() >= MOST_OWED:
             raise Busy("earlier requests can't be booked just now; try again")
         lane, _ = self._reserving[number]
         future = lane.submit(request)
@@ -105,6 +110,10 @@ class Booking:
     def backlog_seconds(self) -> float:
         """The age of the oldest ending that Postgres has not taken yet, those of stuck organizations excepted."""
         return max(lane.oldest_seconds() for lane in self._settling)
+
+    def stuck_seconds(self) -> float:
+        """The same of the organizations that are stuck: each refuses its own requests, and the process goes on."""
+        return max(lane.oldest_stuck_seconds() for lane in self._settling)
 
     def backlog(self) -> int:
         return sum(len(lane) for lane in self._settling)

@@ -14,7 +14,7 @@ from apps.gateway.answers import read_plain
 from apps.gateway.attempts import Caller
 from apps.gateway.booking import Booking, Spent, ending_of
 from apps.gateway.estimates import default_output_limit
-from apps.gateway.forwarding import Headers, NotSent, Upstream, UpstreamAnswer
+from apps.gateway.forwarding import Headers, Upstream, UpstreamAnswer
 from apps.gateway.parsing import ChatRequest, parse_chat_request
 from apps.gateway.refused_accounts import RefusedAccounts
 from apps.gateway.rules_store import RulesStore
@@ -22,7 +22,7 @@ from apps.gateway.splicing import splice
 from apps.gateway.sse import SseTap
 from apps.providers import adapters
 from apps.providers.credentials import resolve
-from spendra.kernel.errors import UpstreamFailed, UpstreamMalformed
+from spendra.kernel.errors import UpstreamFailed, UpstreamMalformed, UpstreamUnreachable
 from spendra.kernel.money import format_usd
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class _Call:
             async with post as answer:
                 metrics.upstream_seconds.observe(time.perf_counter() - started)
                 await self._pass_on(answer)
-        except NotSent:
+        except UpstreamUnreachable:
             self._was_sent = False
             raise
 
@@ -145,11 +145,15 @@ class _Call:
             await self._pass_on_plain(answer)
 
     async def _pass_on_refusal(self, answer: UpstreamAnswer) -> None:
-        """The provider refused or failed before any charge."""
-        self._void()
+        """An error of the provider, or of a proxy in front of it, which can't know what the provider did."""
         if answer.status < 400:
+            self._void()
             raise UpstreamMalformed("The provider answered with a redirect, which is not followed.")
-        body = await _whole(answer)
+        body = await _whole(answer)  # one that breaks off leaves as much open as a proxy's word
+        if answer.status in costing.MAY_HAVE_WORKED:
+            self._settle(costing.reserved(self._admitted))
+        else:
+            self._void()
         if answer.status in refused_accounts.STATUSES:
             await self._answer_refused_account(answer, body)
         else:

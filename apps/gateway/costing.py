@@ -16,6 +16,19 @@ from spendra.kernel.money import MAX_AMOUNT_NANOS
 # notices. Providers write a few hundred a second.
 UNSEEN_TOKENS = 1024
 
+# Errors that leave open whether the provider worked; all others are its own word that it did not, or came before it had
+# the request. Why each, and why not its neighbours: docs/decisions/0007.
+MAY_HAVE_WORKED = frozenset(
+    {
+        408,  # learn.microsoft.com, "Plan to manage costs for Azure OpenAI": a time-out there may be charged
+        502,  # RFC 9110, 15.6.3: a proxy got an invalid answer, or none, from the server that it had asked
+        504,  # RFC 9110, 15.6.5: a proxy waited for the server's answer for too long
+        520,  # developers.cloudflare.com, "Cloudflare 5xx errors": the origin's answer was empty or unreadable
+        522,  # there: no connection, or a connected origin that did not acknowledge the request in 90 s; one can't tell
+        524,  # there: connected, and no answer in time
+    }
+)
+
 
 def cost_of(admitted: Admitted, request: ChatRequest, answer: Answer, at: datetime) -> Spent:
     """`final` where the answer is whole and its usage, model and their price are known; else `estimated` from above."""

@@ -24,6 +24,7 @@ class Decided:
 
     route: Route
     estimate: Estimate
+    tools: frozenset[str] | None
     choice: Choice
     decision: Decision
     approval: ApprovalRule | None
@@ -42,7 +43,7 @@ def decide(
     choice = route.choice(tools)
     decision, approval = _by_policies(route, estimate, tools, at, used)
     refusal = _refusal(route, choice, decision, approval, estimate, at)
-    return Decided(route, estimate, choice, decision, approval, refusal)
+    return Decided(route, estimate, tools, choice, decision, approval, refusal)
 
 
 def _by_policies(

@@ -17,8 +17,15 @@ def _refused(told: Told) -> Iterator[str]:
     yield f"  {refusal['message']}"
     yield ""
     yield from _asked(told)
-    for fired in refusal["details"].get("fired", ()):
-        yield f"Policy      {fired['policy']}, version {fired['version']} ({fired['effect']})"
+    if "policies" not in told:
+        yield "Refused before policies and caps were asked."
+        return
+    worst = told["worst_case"]
+    output = f"{worst['output_tokens']} of output" + (f" x {worst['choices']}" if worst["choices"] > 1 else "")
+    yield f"Scopes      {', '.join(map(scope_in_words, told['scopes']))}"
+    yield f"Price       version {told['price_version_id']}"
+    yield f"Worst case  {worst['usd']} USD: {worst['input_tokens']} tokens of input, {output}"
+    yield from _rules(told)
 
 
 def _granted(told: Told) -> Iterator[str]:
@@ -32,6 +39,10 @@ def _granted(told: Told) -> Iterator[str]:
     yield f"Price       version {told['price_version_id']}"
     yield f"Worst case  {worst['usd']} USD, {worst['tokens']} tokens: reservation {reservation['id']}"
     yield from _entries(told)
+    yield from _rules(told)
+
+
+def _rules(told: Told) -> Iterator[str]:
     near = [one for one in told["policies"] if one["outcome"] != "not_in_scope"]
     yield f"Policies    {len(near)} of these scopes at that time"
     for policy in near:

@@ -61,7 +61,7 @@ def _not_found(organization: Organization, request_id: str) -> NotFound:
 
 
 def _refused(organization: Organization, refusal: Refusal) -> Told:
-    return {
+    told = {
         "organization": organization.slug,
         "at": refusal.at.isoformat(),
         "request_id": refusal.id.hex,
@@ -75,6 +75,48 @@ def _refused(organization: Organization, refusal: Refusal) -> Told:
         "key": {"key_id": refusal.key_id},
         "request": {"provider": refusal.provider, "model": refusal.model},
     }
+    return told if refusal.basis is None else told | _decided_on(organization, refusal, refusal.basis)
+
+
+def _decided_on(organization: Organization, refusal: Refusal, basis: Told) -> Told:
+    scope_ids = [UUID(scope) for scope in basis["scope_ids"]]
+    names = _names(organization, scope_ids)
+    view = RequestView(
+        provider=refusal.provider,
+        model=basis["model"],
+        named_model=refusal.model,
+        endpoint="chat.completions",
+        tools=None if basis["tools"] is None else frozenset(basis["tools"]),
+        environment=basis["environment"],
+        key_id=refusal.key_id,
+        actor_kind=basis["actor_kind"],
+        scope_ids=tuple(scope_ids),
+        nanos=int(basis["nanos"]),
+        input_tokens=basis["input_tokens"],
+        output_tokens=basis["output_tokens"] * basis["choices"],
+    )
+    considered = evaluation.explain(rules_at(organization, refusal.at), view, refusal.at)
+    worst = ("nanos", "input_tokens", "output_tokens", "choices", "is_default_output")
+    return {
+        "scopes": _scopes(scope_ids, names),
+        "price_version_id": basis["price_version_id"],
+        "worst_case": {**{name: basis[name] for name in worst}, "usd": format_usd(int(basis["nanos"]))},
+        "policies": [told_rule(one, _scope(organization, one.rule, names)) for one in considered],
+        "caps": _caps(organization, _periods(organization, refusal, basis["budgets"]), names),
+    }
+
+
+def _periods(organization: Organization, refusal: Refusal, budgets: list[Told]) -> list[int]:
+    """Those of the budgets that would have counted it, at that time. One that nobody had used yet has none."""
+    asked = [(one["budget_id"], one["unit_id"]) for one in budgets]
+    running = Period.objects.filter(
+        organization_id=organization.id,
+        budget_id__in={budget_id for budget_id, _ in asked},
+        starts_at__lte=refusal.at,
+        ends_at__gt=refusal.at,
+    )
+    found = {(str(one.budget_id), one.unit_id and str(one.unit_id)): one.id for one in running}
+    return [found[name] for name in asked if name in found]
 
 
 def _status(code: str) -> int | None:
@@ -93,7 +135,7 @@ def _granted(organization: Organization, reservation: Reservation) -> Told:
         "refusal": None,
         "key": {"key_id": reservation.key_id},
         "request": {"provider": reservation.provider, "model": reservation.model},
-        "scopes": [{"id": str(scope), **names[scope]} for scope in reservation.scope_ids],
+        "scopes": _scopes(reservation.scope_ids, names),
         "price_version_id": reservation.price_version_id and str(reservation.price_version_id),
         "worst_case": {
             "nanos": str(reservation.amount_nanos),
@@ -104,7 +146,7 @@ def _granted(organization: Organization, reservation: Reservation) -> Told:
         "entries": [_entry(entry) for entry in _entries(organization, reservation)],
         "policies": _policies(organization, reservation, names, is_approved=use is not None),
         "approval": use and {"id": str(use.approval_id)},
-        "caps": _caps(organization, reservation, names),
+        "caps": _caps(organization, reservation.period_ids, names),
     }
 
 
@@ -113,6 +155,12 @@ def _names(organization: Organization, scope_ids: list[UUID]) -> dict[UUID, dict
     units = Unit.objects.filter(organization=organization, id__in=scope_ids)
     named = {unit.id: {"kind": str(unit.kind), "name": unit.name} for unit in units}
     return {scope: named.get(scope, {"kind": "organization", "name": organization.slug}) for scope in scope_ids}
+
+
+def _scopes(scope_ids: list[UUID], names: dict[UUID, dict[str, str]]) -> list[Told]:
+    """From the actor up, as for a request now."""
+    upwards = sorted(scope_ids, key=lambda scope: names[scope]["kind"] == "organization")
+    return [{"id": str(scope), **names[scope]} for scope in upwards]
 
 
 def _reservation(reservation: Reservation) -> Told:
@@ -198,11 +246,11 @@ def _scope(organization: Organization, rule: PolicyRule, names: dict[UUID, dict[
     return f"{named['kind']} {named['name']}" if named else f"unit {rule.unit_id}"
 
 
-def _caps(organization: Organization, reservation: Reservation, names: dict[UUID, dict[str, str]]) -> list[Told]:
-    """Of the periods that it was counted in, as they are now; windows of rates may be forgotten."""
-    periods = Period.objects.filter(organization_id=organization.id, id__in=reservation.period_ids)
+def _caps(organization: Organization, period_ids: list[int], names: dict[UUID, dict[str, str]]) -> list[Told]:
+    """Of the periods that count it, or would have, as they are now; windows of rates may be forgotten."""
+    periods = Period.objects.filter(organization_id=organization.id, id__in=period_ids)
     found = {period.id: period for period in periods.select_related("budget")}
-    states = remaining(organization, [period for period in reservation.period_ids if period in found])
+    states = remaining(organization, [period for period in period_ids if period in found])
     return [_cap(organization, found[state["id"]], state, names) for state in states]
 
 

@@ -15,13 +15,9 @@ from pyreqwest.http import HeaderMap
 from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
-from spendra.kernel.errors import UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
+from spendra.kernel.errors import UpstreamBrokeOff, UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
 
 Headers = list[tuple[bytes, bytes]]
-
-
-class NotSent(UpstreamUnreachable):
-    """The provider never got the request: it can't have charged for it."""
 
 
 class UpstreamAnswer:
@@ -68,9 +64,9 @@ class Upstream:
         )
 
     def post(self, url: str, headers: Headers, body: bytes) -> "_Post":
-        """Sends once, never again. Entering raises NotSent where the provider never got it, UpstreamTimedOut or
-        UpstreamUnreachable where it may have."""
-        builder = self._client.post(url).headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in headers])
+        """Sends once, never again. Entering raises UpstreamUnreachable where the provider never got it, and
+        UpstreamTimedOut or UpstreamBrokeOff where it may have. pyreqwest writes headers as UTF-8: `headers` must be."""
+        builder = self._client.post(url).headers([(n.decode(), v.decode()) for n, v in headers])
         # 0: otherwise the head of a stream waits until 64 kB of it have come.
         return _Post(builder.body_bytes(body).streamed_read_buffer_limit(0).build_streamed())
 
@@ -104,10 +100,10 @@ def _readable(headers: HeaderMap, name: str) -> list[str]:
 
 def _failure(error: Exception) -> UpstreamFailed:
     if isinstance(error, PoolTimeoutError | BuilderError) or _failed_to_connect(error):
-        return NotSent("The provider can't be reached. Nothing was charged; try again.")
+        return UpstreamUnreachable("The provider can't be reached. Nothing was charged; try again.")
     if isinstance(error, RequestTimeoutError):
         return UpstreamTimedOut("The provider did not answer in time. The call may have been charged.")
-    return UpstreamUnreachable("The connection to the provider broke. The call may have been charged.")
+    return UpstreamBrokeOff("The connection to the provider broke. The call may have been charged.")
 
 
 def _failed_to_connect(error: Exception) -> bool:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from spendra.kernel.errors import ContentTypeUnsupported, KeyRejected, RequestMalformed
+from spendra.kernel.errors import ContentTypeUnsupported, HeadersTooLarge, KeyRejected, RequestMalformed
 
 Header = tuple[bytes, bytes]
 
@@ -12,7 +12,8 @@ MAX_HEADER_BYTES = 32 * 1024
 MAX_KEY_LENGTH = 512
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,200}")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_VALUE = re.compile(rb"[\t\x20-\x7e]*")
+_VALUE_BEYOND_ASCII = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _KEY_HEADERS = frozenset({b"authorization", b"api-key", b"x-api-key"})
 _UTF8 = (b"charset=utf-8", b'charset="utf-8"', b"charset=utf8")
 
@@ -70,16 +71,29 @@ _KEPT_FROM_CLIENT = _HOP_BY_HOP | {
 
 
 def check_headers(headers: Sequence[Header]) -> None:
-    """RequestMalformed where they are too many, too large, or hold characters that a header can't."""
+    """HeadersTooLarge where they are too many or too large, RequestMalformed where they hold characters that a header
+    can't, or are not in UTF-8."""
     if len(headers) > MAX_HEADERS:
-        raise RequestMalformed(f"The request has more than {MAX_HEADERS} headers. Send fewer.")
+        raise HeadersTooLarge(f"The request has more than {MAX_HEADERS} headers. Send fewer.")
     if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
-        raise RequestMalformed(f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes. Send shorter ones.")
+        raise HeadersTooLarge(f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes. Send shorter ones.")
     for name, value in headers:
         if not _NAME.fullmatch(name):
             raise RequestMalformed("The name of a header holds characters that it can't. Send only valid headers.")
         if not _VALUE.fullmatch(value):
-            raise RequestMalformed(f"The header {name.decode()} holds control characters. Send it without them.")
+            _check_beyond_ascii(name, value)
+
+
+def _check_beyond_ascii(name: bytes, value: bytes) -> None:
+    """The client that calls providers writes text as UTF-8: what is not could not pass on as it came."""
+    if not _VALUE_BEYOND_ASCII.fullmatch(value):
+        raise RequestMalformed(f"The header {name.decode()} holds control characters. Send it without them.")
+    if name in _KEPT_FROM_PROVIDER:
+        return
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        raise RequestMalformed(f"The header {name.decode()} is not in UTF-8. Send it in UTF-8 or ASCII.") from None
 
 
 def require_json(headers: Sequence[Header]) -> None:

@@ -9,9 +9,8 @@ import orjson
 import psycopg
 from django.db.migrations.loader import MigrationLoader
 
-from apps.budgets.reserving import retries
 from apps.gateway import metrics
-from apps.gateway.booking import OLDEST_BACKLOG_SECONDS, Booking
+from apps.gateway.booking import MOST_OWED, OLDEST_BACKLOG_SECONDS, Booking
 from apps.gateway.rules_store import RulesStore
 
 log = logging.getLogger(__name__)
@@ -55,10 +54,12 @@ class GatewayProcess:
     async def start(self) -> None:
         """Tries once before the port opens; with Postgres away the process starts all the same, not ready."""
         await self._beat()
+        self._tell()
         self._task = asyncio.create_task(self._run())
 
     def drain(self) -> None:
         self._is_draining = True
+        self._tell()
 
     def is_seen(self) -> bool:
         """Whether the sweeper will leave this process's reservations alone."""
@@ -76,14 +77,23 @@ class GatewayProcess:
             reasons.append("partitions: fewer than two months are made ahead; is the worker running?")
         if self._booking.backlog_seconds() > OLDEST_BACKLOG_SECONDS:
             reasons.append("backlog: spend waits to be booked")
-        metrics.ready.set(0 if reasons else 1)
+        if self._booking.backlog() >= MOST_OWED:
+            reasons.append(f"backlog: {self._booking.backlog()} endings wait to be booked")
         return reasons
+
+    def _tell(self) -> None:
+        """What is true without Postgres, too."""
+        metrics.ready.set(0 if self.reasons_not_ready() else 1)
+        metrics.settle_backlog.set(self._booking.backlog())
+        metrics.settle_backlog_seconds.labels("moving").set(self._booking.backlog_seconds())
+        metrics.settle_backlog_seconds.labels("stuck").set(self._booking.stuck_seconds())
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
                 await self._beat()
+                self._tell()
                 await self._booking.look_after_lines()
             except Exception:
                 # Without a heartbeat the sweeper would take this process for dead.
@@ -106,10 +116,6 @@ class GatewayProcess:
         self._missing_migrations = missing
         metrics.open_reservations.set(open_count)
         metrics.oldest_snapshot_seconds.set(oldest)
-        metrics.settle_backlog.set(self._booking.backlog())
-        metrics.settle_backlog_seconds.set(self._booking.backlog_seconds())
-        for cause, count in retries.items():
-            metrics.batch_retries.labels(cause).set(count)
 
     async def close(self) -> None:
         if self._task is not None:

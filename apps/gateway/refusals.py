@@ -36,7 +36,7 @@ def from_verdict(verdict: Verdict, route: Route, window: Window, estimate: Estim
     if verdict["verdict"] == "exceeded":
         return BudgetExceeded(
             f"The {cap} has {_amount(max(0, verdict['cap'] - verdict['settled']), measure)} left; {asked}. "
-            f"{_when(applied, verdict)} A lower output limit may fit.",
+            f"{_when(applied, verdict)}{' A lower output limit may fit.' if less_may_fit(verdict) else ''}",
             details=details,
         )
     if verdict["verdict"] == "rate_limited":
@@ -56,6 +56,11 @@ def from_verdict(verdict: Verdict, route: Route, window: Window, estimate: Estim
         f"{_amount(verdict['reserved'], measure)} reserved; {asked}. Try again in a moment.",
         details={**details, "retry_after_ms": IN_FLIGHT_RETRY_MS},
     )
+
+
+def less_may_fit(verdict: Verdict) -> bool:
+    """Whether a smaller estimate could pass: not where nothing is left, or where it is requests that are counted."""
+    return verdict["measure"] != "requests" and verdict["settled"] < verdict["cap"]
 
 
 def policy_denied(decision: Decision) -> PolicyDenied:

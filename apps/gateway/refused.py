@@ -16,6 +16,7 @@ import psycopg
 
 from apps.budgets.connecting import HotConnection
 from apps.gateway import metrics
+from apps.gateway.deciding import Decided
 from spendra.kernel.errors import Refused, RequestMalformed
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ MOST_A_SECOND = 50  # of one organization: a client in a loop must not push out 
 MOST_WAITING = 2_000
 MOST_IN_BATCH = 256
 LONGEST_TEXT = 4_000
-_NOTE = "SELECT policies_note_refusals_v1(%s::jsonb)::text"
+_NOTE = "SELECT policies_note_refusals_v2(%s::jsonb)::text"
 # What Postgres can't keep, and what somebody may have pasted where a name belongs.
 _UNKEPT = re.compile("[\x00\ud800-\udfff]")
 _SECRET = re.compile(r"\b(?:spk|sk|pk|rk)[-_][A-Za-z0-9_-]{16,}")
@@ -40,6 +41,7 @@ class Asked:
     key_id: str = ""
     provider: str = ""
     model: str = ""
+    decided: Decided | None = None  # what the rules said last, once they were asked
 
 
 class _Noted(TypedDict):
@@ -51,6 +53,7 @@ class _Noted(TypedDict):
     code: str
     message: str
     details: object
+    basis: object
     at: str
 
 
@@ -105,8 +108,31 @@ def _noted(asked: Asked, organization_id: UUID, error: Refused, at: datetime) ->
         code=error.code,
         message=_clean(_said(error)),
         details=_cleaned(error.details),
+        basis=asked.decided and _basis(asked.decided),
         at=at.isoformat(),
     )
+
+
+def _basis(decided: Decided) -> dict[str, object]:
+    """By which the rules of that time can be asked again: nothing of the request's content."""
+    route, estimate = decided.route, decided.estimate
+    return {
+        "scope_ids": route.scope_ids,
+        "model": route.entry.model,
+        "environment": route.view.environment,
+        "actor_kind": route.view.actor_kind,
+        "tools": None if decided.tools is None else [_clean(tool) for tool in sorted(decided.tools)],
+        "price_version_id": route.price_version_id,
+        "nanos": str(estimate.nanos),
+        "input_tokens": estimate.input_tokens,
+        "output_tokens": estimate.output_tokens,
+        "choices": estimate.choices,
+        "is_default_output": estimate.is_default_output,
+        "budgets": [
+            {"budget_id": str(one.budget.id), "unit_id": one.unit_id and str(one.unit_id)}
+            for one in decided.choice.budgets
+        ],
+    }
 
 
 def _said(error: Refused) -> str:

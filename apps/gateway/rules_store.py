@@ -16,6 +16,7 @@ import orjson
 import psycopg
 
 from apps.budgets.connecting import HotConnection
+from apps.gateway import metrics
 from apps.gateway.lanes import Lane
 from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
 from apps.gateway.rules_following import FOLLOWING, follow
@@ -111,6 +112,15 @@ class RulesStore:
         everybody = self._tokens.submit(EVERYBODY)
         return await own == rules.token and await everybody == catalog.token
 
+    def held(self) -> list[UUID]:
+        """Whose rules are in memory; nobody's, not even everybody's, where no organization's are."""
+        return [EVERYBODY, *self._organizations] if self._organizations else []
+
+    async def moved(self, ids: list[UUID]) -> list[tuple[UUID, str | None]]:
+        """Which of them are held under another token than the one in force, and that one."""
+        tokens = await self._read_tokens(ids)
+        return [(one, token) for one, token in zip(ids, tokens, strict=True) if self._token_of(one) != token]
+
     async def refresh(self, rules_id: UUID) -> None:
         """Loads again what has moved of that organization's rules and of the catalog."""
         own = self._tokens.submit(rules_id)
@@ -152,6 +162,7 @@ class RulesStore:
                 self._catalog = await self._in_thread(self._loader.catalog)
             else:
                 self._keep(rules_id, await self._follow(rules_id) or await self._whole(rules_id))
+            metrics.rules_loads.inc()
         finally:
             if self._loading.get(rules_id) is asyncio.current_task():
                 del self._loading[rules_id]

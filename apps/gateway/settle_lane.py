@@ -5,7 +5,7 @@ import logging
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 import orjson
@@ -35,6 +35,7 @@ class SettleLane:
         self._connection = connection
         self._ended = ended
         self._owed: dict[str, deque[Owed]] = {}
+        self._count = 0  # of all of them: asked at every reserve
         self._stuck_until: dict[str, float] = {}
         self._sent: deque[tuple[float, bytes]] = deque()
         self._generation = 0
@@ -43,19 +44,22 @@ class SettleLane:
         self._task = asyncio.create_task(self._run())
 
     def __len__(self) -> int:
-        return sum(map(len, self._owed.values()))
+        return self._count
 
     def add(self, ending: Ending) -> None:
         self._owed.setdefault(ending["reservation"]["organization_id"], deque()).append((time.monotonic(), ending))
+        self._count += 1
         self._arrived.set()
 
     def oldest_seconds(self, organization_id: str | None = None) -> float:
         """The age of the oldest ending that is owed for an organization, or for any that is not stuck."""
         if organization_id is not None:
-            oldest = [self._owed[organization_id][0][0]] if organization_id in self._owed else []
-        else:
-            oldest = [owed[0][0] for name, owed in self._owed.items() if name not in self._stuck_until]
-        return time.monotonic() - min(oldest) if oldest else 0.0
+            return _age([self._owed[organization_id]] if organization_id in self._owed else [])
+        return _age(owed for name, owed in self._owed.items() if name not in self._stuck_until)
+
+    def oldest_stuck_seconds(self) -> float:
+        """The same of those organizations whose rows somebody holds."""
+        return _age(owed for name, owed in self._owed.items() if name in self._stuck_until)
 
     async def _run(self) -> None:
         failures = 0
@@ -136,6 +140,7 @@ class SettleLane:
         """Drops the first of an organization; the organization goes to the back of the queue, so that none starves."""
         owed = self._owed.pop(organization_id)
         owed.popleft()
+        self._count -= 1
         if owed:
             self._owed[organization_id] = owed
 
@@ -181,3 +186,9 @@ class SettleLane:
         self._sent.clear()
         await self._connection.close()
         return len(self)
+
+
+def _age(owed: Iterable[deque[Owed]]) -> float:
+    """Of the oldest; each queue begins with its own."""
+    oldest = min((queue[0][0] for queue in owed), default=None)
+    return 0.0 if oldest is None else time.monotonic() - oldest

@@ -25,7 +25,7 @@ def try_reserve(reservation: ReservationRequest) -> Verdict:
 def _reserve(period_ids: Sequence[int], items: str) -> Verdict:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '250ms'")
-        cursor.execute("SELECT budgets_reserve_v2(%s::bigint[], %s::jsonb)::text", [list(period_ids), items])
+        cursor.execute("SELECT budgets_reserve_v3(%s::bigint[], %s::jsonb)::text", [list(period_ids), items])
         answer = cursor.fetchone()[0]
         transaction.set_rollback(True)
     return cast("Verdict", orjson.loads(answer)["verdicts"][0])

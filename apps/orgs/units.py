@@ -16,7 +16,7 @@ from spendra.kernel.errors import Conflict, Invalid
 
 PLACES = frozenset({UnitKind.BRANCH, UnitKind.TEAM, UnitKind.PROJECT})
 # An employee's agents belong to the employee, an agent's subagents to the agent; people and places belong to places.
-_BELONG_TO_PLACES_ONLY = PLACES | {UnitKind.EMPLOYEE}
+BELONG_TO_PLACES_ONLY = PLACES | {UnitKind.EMPLOYEE}
 _TRAIL = AuditTrail(room="orgs", kind="unit")
 
 _REACHES = """
@@ -180,7 +180,7 @@ def _refuse_unfit(unit: Unit, parents: Sequence[Unit]) -> None:
     for parent in parents:
         if parent.archived_at is not None:
             raise Invalid(f"The {parent} is archived: nothing new can belong to it.", param="parents")
-        if unit.kind in _BELONG_TO_PLACES_ONLY and parent.kind not in PLACES:
+        if unit.kind in BELONG_TO_PLACES_ONLY and parent.kind not in PLACES:
             raise Invalid(
                 f"The {unit} cannot belong to the {parent}: branches, teams, projects and employees belong to "
                 "branches, teams and projects only.",

@@ -91,5 +91,5 @@ def _of_effect(rule: comparing.Rule, catalog: CatalogNames) -> Iterator[Finding]
     allowed = selected if content.models is None else selected & catalog.models(content.models)
     if content.endpoints == () or (selected and not allowed):
         yield Finding("denies_everything", False, "It denies every request that it is for.")
-    elif allowed == selected and content.endpoints is None and (content.tools is None or "*" in content.tools):
+    elif allowed == selected and content.endpoints is None and content.tools is None:
         yield Finding("never_fires", False, "It allows everything that there is to ask for, so it denies nothing.")

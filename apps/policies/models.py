@@ -234,7 +234,7 @@ class ShadowCount(models.Model):
 
 
 class Refusal(models.Model):
-    """What a gateway answered to an authenticated key that it refused. Gateways note it by policies_note_refusals_v1:
+    """What a gateway answered to an authenticated key that it refused. Gateways note it by policies_note_refusals_v2:
     no foreign keys, and append-only for thirty days, after which the worker forgets it."""
 
     id = models.UUIDField(
@@ -249,6 +249,10 @@ class Refusal(models.Model):
     code = models.TextField()
     message = models.TextField()
     details = models.JSONField(help_text="The rule or cap, as the answer said it to machines.")
+    basis = models.JSONField(
+        null=True,
+        help_text="What it was decided on: scopes, tools, worst case, budgets. Null where it was refused before.",
+    )
     at = models.DateTimeField(db_index=True)
 
     class Meta:

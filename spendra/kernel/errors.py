@@ -5,6 +5,7 @@ SpendraError
 ├── Refused                     the request is not allowed; nothing was reserved
 │   ├── RequestMalformed        request_malformed
 │   ├── RequestTooLarge         request_too_large
+│   ├── HeadersTooLarge         headers_too_large
 │   ├── RequestTimedOut         request_timed_out
 │   ├── MethodNotAllowed        method_not_allowed
 │   ├── ContentTypeUnsupported  content_type_unsupported
@@ -28,7 +29,8 @@ SpendraError
 ├── Conflict                    conflict
 ├── Busy                        busy
 └── UpstreamFailed
-    ├── UpstreamUnreachable     upstream_unreachable
+    ├── UpstreamUnreachable     upstream_unreachable   (it never got the request)
+    ├── UpstreamBrokeOff        upstream_broke_off     (it may have worked)
     ├── UpstreamTimedOut        upstream_timed_out
     ├── UpstreamMalformed       upstream_malformed
     └── UpstreamCredentialRejected  upstream_credential_rejected
@@ -60,6 +62,10 @@ class RequestMalformed(Refused):
 
 class RequestTooLarge(Refused):
     code = "request_too_large"
+
+
+class HeadersTooLarge(Refused):
+    code = "headers_too_large"
 
 
 class RequestTimedOut(Refused):
@@ -156,6 +162,10 @@ class UpstreamFailed(SpendraError):
 
 class UpstreamUnreachable(UpstreamFailed):
     code = "upstream_unreachable"
+
+
+class UpstreamBrokeOff(UpstreamFailed):
+    code = "upstream_broke_off"
 
 
 class UpstreamTimedOut(UpstreamFailed):

@@ -98,7 +98,7 @@ def _request(organization: Organization, token: str, *, amount: int) -> dict[str
 
 
 def _reserve(period_id: int, requests: list[dict[str, Any]]) -> list[str]:
-    reply = _call("SELECT budgets_reserve_v2(%s::bigint[], %s::jsonb)", [period_id], json.dumps(requests))
+    reply = _call("SELECT budgets_reserve_v3(%s::bigint[], %s::jsonb)", [period_id], json.dumps(requests))
     return [verdict["verdict"] for verdict in reply["verdicts"]]
 
 

@@ -44,22 +44,23 @@ def supervise(listener: socket.socket, processes: int) -> int:
 
 def serve(listener: socket.socket, *, siblings: Path | None = None, index: int = 0) -> int:
     # Imported here: the parent of several processes needs neither Twisted nor the gateway.
-    from apps.gateway import errors
+    from apps.gateway import errors, metrics
     from apps.gateway.app import Gateway
-    from spendra.kernel.errors import Busy, RequestMalformed, RequestTimedOut, RequestTooLarge
+    from spendra.kernel.errors import Busy, HeadersTooLarge, RequestMalformed, RequestTimedOut, RequestTooLarge
     from spendra.kernel.ids import uuid7
     from spendra.roles.http_connection import Limits
     from spendra.roles.http_server import Server, Site
     from spendra.roles.metrics import Exposition, SharedExposition
 
-    refusals = {kind.code: kind for kind in (Busy, RequestMalformed, RequestTimedOut, RequestTooLarge)}
+    refusals = {kind.code: kind for kind in (Busy, HeadersTooLarge, RequestMalformed, RequestTimedOut, RequestTooLarge)}
 
     def early_answer(code: str, message: str) -> errors.Response:
         request_id = uuid7().hex
         kind = refusals.get(code)
+        metrics.requests.labels(kind.code if kind else "internal_error").inc()
         return errors.answer(kind(message), request_id) if kind else errors.answer_unexpected(request_id)
 
-    exposition = SharedExposition(siblings, index) if siblings else Exposition()
+    exposition = SharedExposition(siblings, index, told_once=metrics.TOLD_ONCE) if siblings else Exposition()
     gateway = Gateway(render_metrics=exposition.text)
     limits = Limits(
         max_body_bytes=settings.MAX_BODY_BYTES,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
 
-from spendra.roles.http_head import Head, HeadRefused, check_first_line, parse_head
+from spendra.roles.http_head import Head, HeadRefused, HeadTooLarge, check_first_line, parse_head
 from spendra.roles.http_request import FRAMING_HEADERS, Request, render_head
 from spendra.roles.lifecycle import AsgiApplication
 
@@ -144,13 +144,13 @@ class Connection(asyncio.Protocol):
         end = data.find(b"\r\n\r\n")
         try:
             if max(end, len(data) if end < 0 else 0) > self.limits.max_head_bytes:
-                raise HeadRefused(431, f"The head of the request is larger than {self.limits.max_head_bytes} bytes.")
+                raise HeadTooLarge(f"The head of the request is larger than {self.limits.max_head_bytes} bytes.")
             if end < 0:
                 self._await_rest_of_head(data)
                 return
             head = parse_head(data[:end], max_headers=self.limits.max_headers)
         except HeadRefused as refusal:
-            self.refuse(refusal.status, "request_malformed", refusal.message)
+            self.refuse(refusal.status, refusal.code, refusal.message)
             return
         self._begin_body(head, data[end + 4 :])
 

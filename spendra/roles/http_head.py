@@ -18,12 +18,19 @@ _FRAMING = frozenset({b"host", b"connection", b"content-length", b"transfer-enco
 
 
 class HeadRefused(Exception):
-    """The head cannot be served; `status` is what the client is told."""
+    """The head cannot be served; `status` and `code` are what the client is told."""
 
-    def __init__(self, status: int, message: str) -> None:
+    status = 400
+    code = "request_malformed"
+
+    def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.status = status
         self.message = message
+
+
+class HeadTooLarge(HeadRefused):
+    status = 431
+    code = "headers_too_large"
 
 
 @dataclass(slots=True)
@@ -42,15 +49,15 @@ class Head:
 def parse_head(data: bytes, *, max_headers: int) -> Head:
     """`data` is the head without its closing empty line."""
     if len(data.translate(None, _FORBIDDEN)) != len(data):
-        raise HeadRefused(400, "The head of the request has a forbidden character.")
+        raise HeadRefused("The head of the request has a forbidden character.")
     request_line, *lines = data.split(b"\r\n")
     if data.count(b"\r") != len(lines) or data.count(b"\n") != len(lines):
-        raise HeadRefused(400, "A line of the request's head does not end with CR LF.")
+        raise HeadRefused("A line of the request's head does not end with CR LF.")
     if len(lines) > max_headers:
-        raise HeadRefused(431, f"The request has more than {max_headers} headers.")
+        raise HeadTooLarge(f"The request has more than {max_headers} headers.")
     match = _REQUEST_LINE.fullmatch(request_line)
     if match is None:
-        raise HeadRefused(400, "The request line is malformed.")
+        raise HeadRefused("The request line is malformed.")
     method, target, minor = match.groups()
     path, _, query = target.partition(b"?")
     is_http_1_1 = minor == b"1"
@@ -67,7 +74,7 @@ def check_first_line(data: bytes) -> None:
     """Refuses at once what can never become a request, instead of waiting for the rest of its head."""
     line, line_break, _ = data.partition(b"\n")
     if line_break and (not line.endswith(b"\r") or _REQUEST_LINE.fullmatch(line[:-1]) is None):
-        raise HeadRefused(400, "The request line is malformed.")
+        raise HeadRefused("The request line is malformed.")
 
 
 def _parse_headers(lines: list[bytes]) -> tuple[list[tuple[bytes, bytes]], dict[bytes, bytes]]:
@@ -76,12 +83,12 @@ def _parse_headers(lines: list[bytes]) -> tuple[list[tuple[bytes, bytes]], dict[
     for line in lines:
         raw_name, colon, value = line.partition(b":")
         if not colon:
-            raise HeadRefused(400, "A header has no colon.")
+            raise HeadRefused("A header has no colon.")
         name = _KNOWN_NAMES.get(raw_name) or _checked_name(raw_name)
         value = value.strip(b" \t")
         if name in _FRAMING:
             if name in framing and name != b"connection":
-                raise HeadRefused(400, f"The header {name.decode('ascii')} came twice.")
+                raise HeadRefused(f"The header {name.decode('ascii')} came twice.")
             framing[name] = value
         headers.append((name, value))
     return headers, framing
@@ -89,7 +96,7 @@ def _parse_headers(lines: list[bytes]) -> tuple[list[tuple[bytes, bytes]], dict[
 
 def _checked_name(raw_name: bytes) -> bytes:
     if _NAME.fullmatch(raw_name) is None:
-        raise HeadRefused(400, "A header has an invalid name.")
+        raise HeadRefused("A header has an invalid name.")
     name = raw_name.lower()
     if len(_KNOWN_NAMES) < _KNOWN_NAMES_LIMIT:
         _KNOWN_NAMES[raw_name] = name
@@ -98,7 +105,7 @@ def _checked_name(raw_name: bytes) -> bytes:
 
 def _apply_framing(head: Head, framing: dict[bytes, bytes]) -> None:
     if head.is_http_1_1 and not framing.get(b"host"):
-        raise HeadRefused(400, "The header host is missing.")
+        raise HeadRefused("The header host is missing.")
     head.is_persistent = head.is_http_1_1 and b"close" not in framing.get(b"connection", b"").lower()
     _apply_length(head, framing.get(b"content-length"), framing.get(b"transfer-encoding"))
     head.expects_continue = head.is_http_1_1 and framing.get(b"expect", b"").lower() == b"100-continue"
@@ -107,9 +114,9 @@ def _apply_framing(head: Head, framing: dict[bytes, bytes]) -> None:
 def _apply_length(head: Head, length: bytes | None, coding: bytes | None) -> None:
     if length is not None:
         if not length.isdigit() or len(length) > 18:
-            raise HeadRefused(400, "The header content-length is not a number.")
+            raise HeadRefused("The header content-length is not a number.")
         head.content_length = int(length)
     if coding is not None:
         if coding.lower() != b"chunked" or length is not None or not head.is_http_1_1:
-            raise HeadRefused(400, "Only transfer-encoding: chunked, without a content-length, is understood.")
+            raise HeadRefused("Only transfer-encoding: chunked, without a content-length, is understood.")
         head.is_chunked = True

@@ -3,7 +3,7 @@
 Counting stays in each process's memory: prometheus_client's own multi-process mode writes every update to a shared
 file, two and a half times the cost on the hot path. Whichever process is asked for the metrics asks the others, each
 over a Unix socket. Counters and histograms are summed; a gauge is one process's state, so each keeps its own, told
-apart by the label `process`.
+apart by the label `process`. What all of them know of the database is told once, by the process that is asked.
 """
 
 import asyncio
@@ -41,9 +41,10 @@ class Exposition:
 class SharedExposition(Exposition):
     """Of one of several processes on a port; `folder` is theirs alone and private to their user."""
 
-    def __init__(self, folder: Path, index: int) -> None:
+    def __init__(self, folder: Path, index: int, *, told_once: frozenset[str] = frozenset()) -> None:
         self._folder = folder
         self._index = index
+        self._told_once = told_once
 
     @property
     def _path(self) -> Path:
@@ -63,7 +64,7 @@ class SharedExposition(Exposition):
         paths = [path for path in self._folder.glob("*.metrics") if path != self._path]
         told = await asyncio.gather(*(_ask(path) for path in paths))
         answers = [(self._index, _families()), *(answer for answer in told if answer is not None)]
-        return generate_latest(_Collected(_merge(answers)))
+        return generate_latest(_Collected(_merge(answers, self._told_once)))
 
     async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -95,15 +96,17 @@ def _families() -> list[Family]:
     ]
 
 
-def _merge(answers: Iterable[tuple[int, list[Family]]]) -> list[Metric]:
+def _merge(answers: Iterable[tuple[int, list[Family]]], told_once: frozenset[str]) -> list[Metric]:
     merged: dict[str, Metric] = {}
     sums: dict[str, dict[tuple[str, frozenset[tuple[str, str]]], float]] = {}
     for index, families in answers:
         for name, documentation, kind, samples in families:
+            if name in told_once and name in merged:
+                continue
             merged.setdefault(name, Metric(name, documentation, kind))
             sum_of = sums.setdefault(name, {})
             for sample, labels, value in samples:
-                own = labels if kind in _SUMMED else {**labels, "process": str(index)}
+                own = labels if kind in _SUMMED or name in told_once else {**labels, "process": str(index)}
                 key = (sample, frozenset(own.items()))
                 sum_of[key] = sum_of.get(key, 0.0) + value
     for name, family in merged.items():

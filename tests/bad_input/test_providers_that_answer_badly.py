@@ -98,6 +98,7 @@ BROKEN = {
     "a chunk that is none": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n",
     "a bad header name": b"HTTP/1.1 200 OK\r\nbad name: x\r\ncontent-length: 2\r\n\r\n{}",
     "two lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+    "an error that breaks off": b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 99\r\n\r\n{}",
     "no gzip": whole(_completion(), headers=b"content-encoding: gzip\r\n"),
 }
 
@@ -106,7 +107,7 @@ BROKEN = {
 def test_what_is_no_answer_is_502_and_booked_as_reserved(company: Company, rude: RudeProvider, answer: bytes) -> None:
     response = _asked(company, rude, answer)
     assert response.status_code == 502
-    assert response.json()["error"]["code"] in ("upstream_unreachable", "upstream_malformed")
+    assert response.json()["error"]["code"] in ("upstream_broke_off", "upstream_malformed")
     (entry,) = company.entries()
     assert (entry.status, entry.amount_nanos) == ("estimated", company.reservations()[0].amount_nanos)
 

@@ -120,7 +120,7 @@ def reserve(connection: psycopg.Connection[Any], *requests: dict[str, Any]) -> l
         for request in requests
     ]
     row = connection.execute(
-        "SELECT budgets_reserve_v2(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
+        "SELECT budgets_reserve_v3(%s::bigint[], %s::jsonb)::text", (list(wanted), orjson.dumps(items).decode())
     ).fetchone()
     assert row is not None
     return orjson.loads(row[0])["verdicts"]

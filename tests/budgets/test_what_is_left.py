@@ -73,6 +73,38 @@ def test_a_cap_below_what_is_spent_is_accepted_and_told(session: Connection, acm
     assert money.verdict(session, request) == "exceeded"
 
 
+def test_a_warning_says_until_when_requests_are_refused(session: Connection, acme: Organization) -> None:
+    total, day = money.make_budget(acme, 1000), money.make_budget(acme, 1000, period_kind="day")
+    periods = [money.open_period(session, budget) for budget in (total, day)]
+    request = money.a_request(acme, money.tokens_of(session, acme), periods)
+    money.reserve(session, request)
+    capping.change_amount(total, amount=10, acting=ANN)
+    capping.change_amount(day, amount=10, acting=ANN)
+    for budget in (total, day):
+        [warning] = exceeding.warnings(acme, budget)
+        assert warning.endswith("requests are refused until what running requests have reserved is free again.")
+    money.end(session, money.an_ending(request, cost=60))
+    assert exceeding.warnings(acme, total)[0].endswith("requests are refused until it is raised.")
+    [state] = queries.remaining(acme, periods[1:])
+    assert exceeding.warnings(acme, day)[0].endswith(f"requests are refused until {state['ends_at']}.")
+
+
+def test_of_many_periods_above_a_cap_the_furthest_are_named(session: Connection, acme: Organization) -> None:
+    each = money.make_budget(acme, 1000, applies_to_each="employee", counts_from_now=True)
+    units = [money.make_unit(acme, f"Ada {number}") for number in range(7)]
+    for number, unit in enumerate(units):
+        request = money.a_request(
+            acme, money.tokens_of(session, acme), [money.open_period(session, each, unit)], nanos=100 + number
+        )
+        money.reserve(session, request)
+        money.end(session, money.an_ending(request, cost=100 + number))
+    capping.change_amount(each, amount=10, acting=ANN)
+    *named, rest = exceeding.warnings(acme, each)
+    assert ["of employee Ada" in warning for warning in named] == [True] * 5
+    assert "Ada 6" in named[0]
+    assert rest == "Warning: 2 more periods are above this cap."
+
+
 def test_what_was_late_or_lost_is_counted_by_that_cause(session: Connection, acme: Organization) -> None:
     late_budget, lost_budget = money.make_budget(acme, 100), money.make_budget(acme, 100, period_kind="day")
     late_period, lost_period = (money.open_period(session, budget) for budget in (late_budget, lost_budget))

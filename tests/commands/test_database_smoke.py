@@ -47,7 +47,7 @@ def test_missing_partitions_fail(database: Database) -> None:
 
 
 def test_a_money_core_that_grants_too_much_fails(database: Database) -> None:
-    sql = (Path(__file__).resolve().parents[2] / "apps/budgets/sql/reserve_v2.sql").read_text()
+    sql = (Path(__file__).resolve().parents[2] / "apps/budgets/sql/reserve_v3.sql").read_text()
     broken = sql.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION").replace(
         "free := caps[p] - settled[p];", "free := 2 * caps[p];"
     )

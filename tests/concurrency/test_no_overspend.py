@@ -140,7 +140,7 @@ def test_a_batch_that_names_a_period_twice_is_refused(database: Database, acme: 
     connection = database.connect()
     period = money.open_period(connection, money.make_budget(acme, 1000))
     with pytest.raises(psycopg.errors.InvalidParameterValue):
-        connection.execute("SELECT budgets_reserve_v2(%s, '[]')", ([period, period],))
+        connection.execute("SELECT budgets_reserve_v3(%s, '[]')", ([period, period],))
 
 
 def test_the_tightest_cap_is_named_and_settled_money_beats_reserved_money(

@@ -140,6 +140,23 @@ def test_seeding_waits_for_the_settle_of_what_is_open_and_counts_it_once(
     assert money.counters(watcher, period) == (60, 0)
 
 
+def test_a_soft_budget_refuses_nobody_while_its_history_is_counted_and_counts_all_of_it(
+    database: Database, acme: Organization
+) -> None:
+    connection = database.connect()
+    tokens = money.tokens_of(connection, acme)
+    before, running = (money.a_request(acme, tokens, []) for _ in range(2))
+    money.reserve(connection, before, running)
+    money.end(connection, money.an_ending(before, cost=60))
+    soft = money.make_budget(acme, 10, hardness="soft", counts_from_now=False)
+    period = money.open_period(connection, soft)
+    ended, held = (money.a_request(acme, money.tokens_of(connection, acme), [period]) for _ in range(2))
+    assert [answer["verdict"] for answer in money.reserve(connection, ended, held)] == ["granted"] * 2
+    money.end(connection, money.an_ending(ended, cost=7))
+    assert seeding.seed_waiting() == 1
+    assert money.counters(connection, period) == (67, 200)
+
+
 def test_two_seeders_of_one_period_fill_it_once(database: Database, acme: Organization) -> None:
     connection = database.connect()
     request = money.a_request(acme, money.tokens_of(connection, acme), [])

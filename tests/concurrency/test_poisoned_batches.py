@@ -26,10 +26,8 @@ BAD_REQUESTS = {
     "more than an amount may be": {"nanos": 10**15 + 1},
     "no amount": {"nanos": None},
     "half a nano": {"nanos": 1.5},
-    "no id": {"id": None},
     "no UUID": {"actor_id": "Ada"},
     "no time": {"valid_until": "soon"},
-    "a month without a partition": {"id": str(UUID(int=1 << 80))},
 }
 BAD_ENDINGS = {
     "NUL": {"model": "gpt\0"},
@@ -80,6 +78,21 @@ def test_one_request_that_cannot_be_stored_fails_alone(database: Database, acme:
     requests[4].update(BAD_REQUESTS[bad])
     answers = reserve(database, requests)
     assert isinstance(answers.pop(4), RequestMalformed)
+    assert [answer["verdict"] for answer in answers] == ["granted"] * 6
+    assert money.counters(connection, period) == (0, 600)
+
+
+@pytest.mark.parametrize("reservation_id", [str(UUID(int=1 << 80)), None], ids=["of a month without one", "none"])
+def test_one_request_whose_id_falls_into_no_partition_waits_alone_and_is_not_at_fault(
+    database: Database, acme: Organization, reservation_id: str | None
+) -> None:
+    connection = database.connect()
+    period = money.open_period(connection, money.make_budget(acme, 10**16))
+    tokens = money.tokens_of(connection, acme)
+    requests = [money.a_request(acme, tokens, [period]) for _ in range(7)]
+    requests[4]["id"] = reservation_id
+    answers = reserve(database, requests)
+    assert type(answers.pop(4)) is Busy
     assert [answer["verdict"] for answer in answers] == ["granted"] * 6
     assert money.counters(connection, period) == (0, 600)
 

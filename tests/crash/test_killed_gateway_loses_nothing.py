@@ -6,6 +6,7 @@ import pytest
 from apps.budgets.models import Reservation
 from tests.crash.books import Caller, Line, check
 from tests.crash.conftest import StartGateway
+from tests.crash.full_provider import full_provider
 from tests.crash.stage import Stage, beside, eventually
 from tests.gateway.company import Company
 from tests.gateway.running import RunningGateway
@@ -36,12 +37,29 @@ def _after_the_crash(stage: Stage, caller: Caller) -> list[Line]:
 def test_before_it_reserves(stage: Stage, caller: Caller, gateway: RunningGateway) -> None:
     with stage.locked("budgets_period", "organization_id = %s", caller.company.organization.id):
         waiting = beside(caller.send)
-        stage.wait_for_lock_wait("budgets_reserve_v2")
+        stage.wait_for_lock_wait("budgets_reserve_v3")
         gateway.kill()
     assert isinstance(waiting.result(), httpx.TransportError)
     # The backend that waited does not know that nobody listens any more: it may still have reserved.
     for line in _after_the_crash(stage, caller):
         assert (line.is_charged, line.is_estimated) == (False, True)
+
+
+def test_after_it_reserved_before_it_sent(stage: Stage, company: Company, start_gateway: StartGateway) -> None:
+    with full_provider() as url:
+        gateway = start_gateway(environment={"OPENAI_BASE_URL": f"{url}/v1"})
+        company.gateway_url = gateway.url
+        caller = Caller(company)
+        waiting = beside(caller.send)
+        eventually(company.reservations)
+        gateway.kill()
+        assert isinstance(waiting.result(), httpx.TransportError)
+    stage.leap()
+    (line,) = check([caller], stage.sandbox.url)
+    # Nobody is left who knows that it was not sent.
+    (reservation,) = line.reservations
+    assert (reservation.state, line.is_charged, line.is_estimated) == ("expired", False, True)
+    assert line.booked == reservation.amount_nanos
 
 
 def test_after_it_reserved_while_the_provider_works(stage: Stage, caller: Caller, gateway: RunningGateway) -> None:

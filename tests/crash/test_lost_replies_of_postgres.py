@@ -63,7 +63,7 @@ def _reserves_unheard(stage: Stage, caller: Caller, line: LossyLine) -> bool:
     with psycopg.connect(stage.database.url) as fence:
         with stage.locked("budgets_period", "organization_id = %s", caller.company.organization.id):
             waiting = beside(caller.send)
-            stage.wait_for_lock_wait("budgets_reserve_v2")
+            stage.wait_for_lock_wait("budgets_reserve_v3")
             fence.execute(FENCE)
             line.break_off("spendra reserve")
             time.sleep(0.1)

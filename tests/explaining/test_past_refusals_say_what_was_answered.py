@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -17,17 +18,21 @@ from apps.catalog.types import CatalogEntry
 from apps.gateway.parsing import parse_chat_request
 from apps.keys.revoking import revoke
 from apps.orgs.organizations import suspend_organization
+from apps.orgs.units import move
+from apps.policies.models import PolicyVersion
 from apps.providers.models import ProviderAccount
 from spendra.kernel.errors import Refused
-from tests.explaining.asking import live, past
+from tests.explaining.asking import live, past, run
 from tests.explaining.waiting import noted
 from tests.gateway.company import MODEL, Company, body
 from tests.gateway.governing import error_of, freeze, in_force
+from tests.orgs.building import make_unit
 
 # Answered before it is known whose key it is, or by the server in front.
 WITHOUT_A_KEY = {
     "refused",
     "request_too_large",
+    "headers_too_large",
     "request_timed_out",
     "method_not_allowed",
     "content_type_unsupported",
@@ -202,6 +207,48 @@ def test_a_past_refusal_and_the_same_request_now_say_the_same(company: Company, 
     assert (now["code"], now["status"]) == (code, answer.status_code)
     assert without_countdown(now["message"]) == without_countdown(error["message"])
     assert now["details"].keys() == error["spendra"].keys()
+
+
+DECIDED = [
+    "cap_required", "policy_denied", "review_required", "reservation_too_large", "budget_exceeded", "rate_limited",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", DECIDED)
+def test_what_was_decided_on_is_kept(company: Company, code: str) -> None:
+    """The scope set, the worst case, every policy with what it said, and every cap: as for a request now."""
+    in_force(company, "allowlist", {"models": ["openai/*"]}, name="only openai")
+    if code != "cap_required":
+        company.cap(10**12)
+    counted()
+    with CASES[code](company) as arranged:
+        sent = {name: arranged[name] for name in ("key", "model") if name in arranged}
+        asked = {name: value for name, value in arranged.items() if name != "key"}
+        answer = company.chat(**sent)
+        now = live(company, **{"input_tokens": bound(), **asked})
+        noted(answer)
+        then = past(company, answer.headers["x-request-id"])
+    assert then["scopes"] == now["scopes"]
+    assert {name: now["worst_case"][name] for name in then["worst_case"]} == then["worst_case"]
+    assert then["policies"] == sorted(now["policies"], key=lambda policy: policy["policy"])
+    assert "only openai" in {policy["policy"] for policy in then["policies"]}
+    assert {cap["rule"] for cap in then["caps"]} == {cap["rule"] for cap in now["caps"] or ()}
+
+
+def test_the_rules_of_a_past_refusal_are_those_of_its_time(company: Company) -> None:
+    policy = in_force(company, "allowlist", {"models": ["anthropic/*"]}, name="no openai")
+    answer = company.chat()
+    refusal = noted(answer)
+    retired_at = refusal.at + timedelta(microseconds=1)
+    PolicyVersion.objects.filter(id=policy.id).update(state="retired", retired_at=retired_at)
+    elsewhere = make_unit(company.organization, "Elsewhere", kind="team")
+    move(company.actor, organization=company.organization, parents=[elsewhere], acting="test")
+    then = past(company, answer.headers["x-request-id"])
+    assert [(one["policy"], one["outcome"]) for one in then["policies"]] == [("no openai", "denied")]
+    assert "Elsewhere" not in {scope["name"] for scope in then["scopes"]}
+    words = run(company, "--request", answer.headers["x-request-id"], as_json=False)
+    assert "denied      no openai, version 1" in words
+    assert f"Scopes      agent {company.actor.name}" in words
 
 
 def without_countdown(message: str) -> str:

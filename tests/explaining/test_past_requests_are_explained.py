@@ -39,7 +39,7 @@ def test_a_granted_request_is_found_by_either_of_its_ids(company: Company) -> No
     [told] = by_request["caps"]
     assert told["rule"] == str(cap.id)
     assert (told["settled"], told["remaining"]) == (str(reservation.booked_nanos), str(USD - reservation.booked_nanos))
-    assert [scope["name"] for scope in by_request["scopes"]] == [company.organization.slug, "Ada's agent"]
+    assert [scope["name"] for scope in by_request["scopes"]] == ["Ada's agent", company.organization.slug]
 
 
 def test_it_is_explained_by_the_rules_and_scopes_of_its_day(company: Company) -> None:
@@ -145,7 +145,7 @@ def test_a_person_reads_of_both(company: Company) -> None:
     assert "hard total cap on organization" in told
     told = run(company, "--request", refused.headers["x-request-id"], as_json=False)
     assert told.startswith("Refused: policy_denied (403)")
-    assert "cheap ones, version 1 (deny)" in told
+    assert "denied      cheap ones, version 1" in told
 
 
 def test_a_request_is_looked_for_by_index_among_its_neighbours(database: Database) -> None:

@@ -101,6 +101,14 @@ def test_a_cap_that_is_spent_is_402_and_says_everything(company: Company) -> Non
     assert said["resets_at"]
     assert f"organization {company.organization.slug}" in error["message"]
     assert "USD" in error["message"]
+    assert "A lower output limit may fit." in error["message"]
+
+
+def test_nothing_is_said_to_fit_where_nothing_is_left(company: Company) -> None:
+    company.cap(0)
+    answer = company.chat()
+    assert answer.status_code == 402
+    assert "may fit" not in _error(answer)["message"]
 
 
 def test_the_refusal_tells_when_no_output_limit_was_set(company: Company) -> None:

@@ -12,7 +12,7 @@ from tests.gateway.conftest import Sandbox
 from tests.gateway.running import RunningGateway, free_port
 
 
-@pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 422, 429, 500, 501, 503, 521, 523, 525, 526, 529])
 def test_an_error_of_the_provider_is_passed_on_and_costs_nothing(company: Company, status: int) -> None:
     answer = company.chat(sandbox=f"status={status}")
     assert answer.status_code == status
@@ -20,6 +20,20 @@ def test_an_error_of_the_provider_is_passed_on_and_costs_nothing(company: Compan
     (reservation,) = company.wait_for_ends(1)
     assert reservation.state == "voided"
     assert company.entries() == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [408, 502, 504, 520, 522, 524])
+def test_a_status_that_leaves_open_whether_the_provider_worked_is_passed_on_and_booked_as_estimated(
+    company: Company, status: int, stream: bool
+) -> None:
+    answer = company.chat(sandbox=f"status={status};retry-after=7", stream=stream)
+    assert (answer.status_code, answer.headers["retry-after"]) == (status, "7")
+    assert answer.headers["x-spendra-error-source"] == "provider"
+    assert answer.json()["error"]["message"] == f"The sandbox provider was asked to answer {status}."
+    (reservation,) = company.wait_for_ends(1)
+    (entry,) = company.entries()
+    assert (entry.status, entry.amount_nanos) == ("estimated", reservation.amount_nanos)
 
 
 def test_the_providers_retry_after_reaches_the_client(company: Company) -> None:
@@ -67,7 +81,8 @@ def test_an_answer_that_is_not_json_is_booked_as_estimated(company: Company) -> 
 
 
 def test_an_answer_cut_in_the_middle_is_booked_as_estimated(company: Company) -> None:
-    assert company.chat(sandbox="cut-after=0").status_code == 502
+    answer = company.chat(sandbox="cut-after=0")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_broke_off")
     (reservation,) = company.wait_for_ends(1)
     (entry,) = company.entries()
     assert (entry.status, entry.amount_nanos) == ("estimated", reservation.amount_nanos)
@@ -87,7 +102,7 @@ def test_a_stream_that_the_provider_cuts_ends_with_an_error_and_is_estimated_not
     company: Company, sandbox: Sandbox
 ) -> None:
     answer = company.chat(sandbox="cut-after=3", stream=True, max_tokens=64)
-    assert '"code":"upstream_unreachable"' in answer.text
+    assert '"code":"upstream_broke_off"' in answer.text
     company.wait_for_ends(1)
     (entry,) = company.entries()
     assert entry.status == "estimated"

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from apps.gateway.forwarding import NotSent, Upstream
-from spendra.kernel.errors import UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
+from apps.gateway.forwarding import Upstream
+from spendra.kernel.errors import UpstreamBrokeOff, UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
+from tests.crash.full_provider import full_provider
 from tests.gateway.running import free_port
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -69,25 +69,18 @@ def _failure_at(behaviour: Behaviour) -> UpstreamFailed:
 
 
 def test_a_refused_connection_was_not_sent() -> None:
-    with pytest.raises(NotSent):
+    with pytest.raises(UpstreamUnreachable):
         asyncio.run(_post(f"http://127.0.0.1:{free_port()}"))
 
 
 def test_a_connection_that_is_never_accepted_was_not_sent() -> None:
-    with contextlib.ExitStack() as sockets:
-        full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):
-            waiting = sockets.enter_context(socket.socket())
-            waiting.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                waiting.connect(full.getsockname())
-        with pytest.raises(NotSent):
-            asyncio.run(_post(f"http://127.0.0.1:{full.getsockname()[1]}"))
+    with full_provider() as url, pytest.raises(UpstreamUnreachable):
+        asyncio.run(_post(url))
 
 
 @pytest.mark.parametrize("behaviour", [_close_after_request, _reset_after_request, _answer_nonsense])
 def test_a_connection_that_breaks_after_the_request_may_have_been_charged(behaviour: Behaviour) -> None:
-    assert type(_failure_at(behaviour)) is UpstreamUnreachable
+    assert type(_failure_at(behaviour)) is UpstreamBrokeOff
 
 
 @pytest.mark.parametrize("behaviour", [_never_answer, _stop_in_the_body])

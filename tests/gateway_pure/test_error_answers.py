@@ -64,7 +64,14 @@ def test_a_parameter_at_fault_is_named() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [errors.UpstreamUnreachable, errors.UpstreamTimedOut, errors.UpstreamMalformed, errors.Busy, errors.Conflict],
+    [
+        errors.UpstreamUnreachable,
+        errors.UpstreamBrokeOff,
+        errors.UpstreamTimedOut,
+        errors.UpstreamMalformed,
+        errors.Busy,
+        errors.Conflict,
+    ],
 )
 def test_what_may_go_better_next_time_does_not_forbid_a_retry(kind: type[errors.SpendraError]) -> None:
     assert "x-should-retry" not in answered(kind("Try again."))[1]

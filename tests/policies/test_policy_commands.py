@@ -27,13 +27,34 @@ def test_a_script_writes_a_policy_and_takes_it_through_its_states(database: Data
     assert (active["state"], active["effective_until"]) == ("active", "2099-01-01T00:00:00+00:00")
 
     second = run_json(*set_it, "--rule", '{"models": ["anthropic/*"]}', "--state", "active")
-    assert (second["number"], second["state"]) == (2, "active")
+    assert (second["number"], second["state"], second["selector"]) == (2, "active", {"environments": ["staging"]})
     listed = run_json("policy_list", "--organization", "acme")
     assert [(told["name"], told["number"], told["state"]) for told in listed] == [("cheap", 2, "active")]
     retired = run_json(*state, "--state", "retired", "--reason", "enough")
     assert retired["state"] == "retired"
     assert run_json("policy_list", "--organization", "acme") == []
     assert AuditRecord.objects.filter(action="policies.retire", reason="enough").count() == 1
+
+
+def test_a_new_version_is_for_the_same_requests_unless_others_are_named(database: Database) -> None:
+    make_organization()
+    set_it = ("policy_set", "--organization", "acme", "--name", "agents", "--state", "active")
+    only_agents = {"actor_kinds": ["agent"]}
+    run_json(*set_it, "--kind", "review", "--rule", '{"above_usd": "2"}', "--selector", '{"actor_kinds": ["agent"]}')
+    assert run_json(*set_it, "--rule", '{"above_usd": "1"}')["selector"] == only_agents
+    assert run_json(*set_it, "--rule", '{"above_usd": "1"}', "--selector", "{}")["selector"] == {}
+
+
+def test_the_version_to_retire_is_named_where_there_are_several(database: Database) -> None:
+    make_organization()
+    set_it = ("policy_set", "--organization", "acme", "--name", "cheap")
+    run_json(*set_it, "--kind", "allowlist", "--rule", '{"models": []}', "--state", "active")
+    run_json(*set_it, "--rule", '{"models": ["openai/*"]}')
+    retire = ("policy_state", "--organization", "acme", "--name", "cheap", "--state", "retired")
+    refused = run_json(*retire, exit_code=1)
+    assert "version 2 (draft), version 1 (active): name one with --number" in refused["error"]["message"]
+    assert run_json(*retire, "--number", "1")["number"] == 1
+    assert run_json(*retire)["number"] == 2
 
 
 def test_what_cannot_be_exits_with_1_and_wrong_usage_with_2(database: Database) -> None:

@@ -97,7 +97,7 @@ def test_an_idle_connection_is_closed_without_a_word(server):
 
 def test_a_head_over_the_limit_is_refused(server):
     answer = exchange(server.port, f"{HEAD}x-long: {'y' * 9000}\r\n\r\n".encode())
-    assert (status_of(answer), error_code_of(answer)) == (431, "request_malformed")
+    assert (status_of(answer), error_code_of(answer)) == (431, "headers_too_large")
 
 
 def test_a_head_without_end_is_refused_as_soon_as_it_passes_the_limit(server):

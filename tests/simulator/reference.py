@@ -144,7 +144,7 @@ class Books:
         is_rate = window.cap.measure != "nanos" and window.cap.period_kind in ("minute", "hour", "day")
         cap = window.cap.in_force(self.now)
         if not window.cap.is_hard:
-            return "in_flight" if window.is_seeding else "granted"
+            return "granted"
         if window.settled + asked > cap:
             waits = is_rate and asked <= cap and not window.is_seeding
             return "rate_limited" if waits else "exceeded"

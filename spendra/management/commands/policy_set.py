@@ -47,7 +47,10 @@ class Command(JsonCommand):
         parser.add_argument("--kind", choices=PolicyKind.values, help="Needed for a new policy.")
         parser.add_argument("--unit", metavar="U", help="Of a new policy: the whole organization where left out.")
         parser.add_argument(
-            "--selector", type=json_object, default={}, metavar="JSON", help="Of all requests where left out."
+            "--selector",
+            type=json_object,
+            metavar="JSON",
+            help="Where left out: all requests, or of a policy that is there, what its newest version is for.",
         )
         parser.add_argument("--rule", type=json_object, required=True, metavar="JSON", help="See docs/policies.md.")
         parser.add_argument("--state", choices=[VersionState.SHADOW.value, VersionState.ACTIVE.value])
@@ -73,8 +76,8 @@ class Command(JsonCommand):
 
 def _write(organization: Organization, options: dict[str, Any]) -> Changed:
     unit = find_unit(organization, options["unit"]) if options["unit"] else None
-    said = {"selector": options["selector"], "rule": options["rule"], "acting": ACTING}
     policy = Policy.objects.filter(organization=organization, name=options["name"]).select_related("unit").first()
+    said = {"selector": _selector(policy, options["selector"]), "rule": options["rule"], "acting": ACTING}
     if policy is None:
         if options["kind"] is None:
             raise Invalid(f"There is no policy {options['name']!r} yet: a new one needs --kind.", param="kind")
@@ -88,3 +91,10 @@ def _write(organization: Organization, options: dict[str, Any]) -> Changed:
     if draft is None:
         return drafting.draft_version(policy, organization=organization, revision=policy.revision, **said)
     return drafting.edit_draft(draft, organization=organization, revision=policy.revision, **said)
+
+
+def _selector(policy: Policy | None, asked: object) -> object:
+    """A rule for agents alone must not bind everybody because its next version names nobody."""
+    if asked is not None or policy is None:
+        return {} if asked is None else asked
+    return policy.versions.order_by("-number")[0].selector

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
-from apps.budgets import capping, exceeding, seeding
+from apps.budgets import capping, checking, exceeding, seeding
 from apps.budgets.management.amounts import add_amount, instant, read_amount, told_budget
 from apps.budgets.models import Budget, Hardness, Measure, Period, PeriodKind, amount_in_words
 from apps.budgets.queries import find_budget
@@ -86,7 +86,7 @@ class Command(JsonCommand):
             "organization": organization.slug,
             **told_budget(budget),
             "current": _told_period(seeding.open_current(budget.id), budget),
-            "warnings": exceeding.warnings(organization, budget),
+            "warnings": checking.warnings(budget) + exceeding.warnings(organization, budget),
         }
 
     def describe(self, result: dict[str, Any]) -> str:

@@ -1,0 +1,33 @@
+"""A month whose partition nobody made is our fault: the client is told to come again, not that it asked wrongly."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from apps.budgets import maintenance
+from tests.databases import Database
+from tests.gateway.company import Company, make_company
+from tests.gateway.conftest import Sandbox
+from tests.gateway.governing import error_of
+from tests.gateway.running import RunningGateway
+
+
+@pytest.fixture
+def spoiled(database: Database, sandbox: Sandbox, tmp_path: Path) -> Iterator[Company]:
+    """On a database of its own."""
+    with RunningGateway(database.url, sandbox.url, tmp_path / "log") as gateway:
+        yield make_company(gateway.url)
+
+
+def test_a_reserve_into_it_is_503_until_the_partition_is_made(spoiled: Company, database: Database) -> None:
+    assert spoiled.chat().status_code == 200
+    spoiled.wait_for_ends(1)
+    database.connect().execute(f"DROP TABLE budgets_reservation_{datetime.now(UTC):%Y_%m}")
+    refused = spoiled.chat()
+    assert (refused.status_code, error_of(refused)["code"]) == (503, "busy")
+    assert int(refused.headers["retry-after"]) > 0
+    assert "x-should-retry" not in refused.headers
+    assert maintenance.ensure_partitions() == 1
+    assert spoiled.chat().status_code == 200
