@@ -40,7 +40,7 @@ class Month:
 
 def apply(*, months: int, acting: str, is_dry_run: bool = False) -> list[Month]:
     """Drops what is older than the running month and the `months` before it, oldest first, up to the first that must
-    be kept; goes on with what an earlier run has left.
+    be kept or has to wait; goes on with what an earlier run has left.
 
     Raises Invalid below LEAST_MONTHS, Conflict where another run goes on. Transactions of its own; gives up a lock wait
     after seconds and leaves the rest to the next run. Takes no lock that reserve or settle wait for.
@@ -48,7 +48,7 @@ def apply(*, months: int, acting: str, is_dry_run: bool = False) -> list[Month]:
     if months < LEAST_MONTHS:
         raise Invalid(f"At least {LEAST_MONTHS} months are kept.", param="months")
     with partitions.alone() as session:
-        return list(_apply(session, _oldest_kept(months), acting, is_dry_run))
+        return list(_until_put_off(_apply(session, _oldest_kept(months), acting, is_dry_run)))
 
 
 def warnings(budget: Budget) -> list[str]:
@@ -59,6 +59,14 @@ def warnings(budget: Budget) -> list[str]:
         return []
     is_cut = max(period.starts_at, budget.organization.created_at) < since
     return [f"Warning: what was spent before {since:%Y-%m-%d} is archived and does not count."] if is_cut else []
+
+
+def _until_put_off(done: Iterator[Month]) -> Iterator[Month]:
+    """Postgres detaches one partition of a table at a time: behind one that waits for its readers, the others fail."""
+    for month in done:
+        yield month
+        if month.state == "archived":
+            return
 
 
 def _apply(session: partitions.Session, oldest: date, acting: str, is_dry_run: bool) -> Iterator[Month]:

@@ -3,7 +3,7 @@
 A scope is an organization's id or a unit's; one of another organization has spent nothing here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -11,15 +11,24 @@ from uuid import UUID
 from django.db.models import Q, QuerySet, Sum
 
 from apps.ledger.models import DayRollup, EntryStatus, HourRollup, KeyRollup, LedgerEntry, PeriodRollup
-from apps.ledger.types import Spent, SpentByKey, SpentInHour, SpentOnDay, SpentOnModel
+from apps.ledger.types import (
+    Spent,
+    SpentByKey,
+    SpentInHour,
+    SpentInStatus,
+    SpentInUnit,
+    SpentOnDay,
+    SpentOnModel,
+    SpentOnProvider,
+)  # fmt: skip
 from apps.orgs.models import Organization
 
 _PAGE = 2000
 _SUMS = {
-    "nanos": Sum("amount_nanos"),
+    "nanos": Sum("amount_nanos", default=0),
     "estimated": Sum("amount_nanos", filter=Q(status=EntryStatus.ESTIMATED), default=0),
-    "used": Sum("tokens"),
-    "asked": Sum("requests"),
+    "used": Sum("tokens", default=0),
+    "asked": Sum("requests", default=0),
 }
 
 
@@ -51,14 +60,14 @@ def spent_by_day(organization: Organization, *, scope_id: UUID, since: date, unt
 
 
 def top_models(
-    organization: Organization, *, scope_id: UUID, since: date, until: date, limit: int = 100
+    organization: Organization, *, scope_id: UUID, since: date, until: date, limit: int | None = 100
 ) -> list[SpentOnModel]:
     """On which models a scope spent most on these dates."""
     return _by_model(_days(organization, scope_id, since, until), limit)
 
 
 def top_keys(
-    organization: Organization, *, scope_id: UUID, since: date, until: date, limit: int = 100
+    organization: Organization, *, scope_id: UUID, since: date, until: date, limit: int | None = 100
 ) -> list[SpentByKey]:
     """Which keys spent most within a scope on these dates, as it was made up when they spent."""
     keys = KeyRollup.objects.filter(organization_id=organization.id, scope_id=scope_id, day__gte=since, day__lte=until)
@@ -66,10 +75,39 @@ def top_keys(
 
 
 def models_of_key(
-    organization: Organization, key_id: str, *, actor_id: UUID, since: date, until: date, limit: int = 100
+    organization: Organization, key_id: str, *, actor_id: UUID, since: date, until: date, limit: int | None = 100
 ) -> list[SpentOnModel]:
     """On which models a key of this actor spent most on these dates."""
     return _by_model(_days(organization, actor_id, since, until).filter(key_id=key_id), limit)
+
+
+def spent(organization: Organization, *, scope_id: UUID, since: date, until: date) -> Spent:
+    """All that a scope spent on these dates, both inclusive."""
+    return _spent(_days(organization, scope_id, since, until).aggregate(**_SUMS))
+
+
+def spent_by_provider(organization: Organization, *, scope_id: UUID, since: date, until: date) -> list[SpentOnProvider]:
+    rows = _summed(_days(organization, scope_id, since, until), "provider").order_by("-nanos", "provider")
+    return [SpentOnProvider(row["provider"], _spent(row)) for row in rows]
+
+
+def spent_by_status(organization: Organization, *, scope_id: UUID, since: date, until: date) -> list[SpentInStatus]:
+    """A correction is `final`: it takes back there what an estimate was too high."""
+    rows = _summed(_days(organization, scope_id, since, until), "status").order_by("-nanos", "status")
+    return [SpentInStatus(row["status"], _spent(row)) for row in rows]
+
+
+def spent_by_unit(
+    organization: Organization, *, unit_ids: Collection[UUID], since: date, until: date
+) -> list[SpentInUnit]:
+    """What each of these units spent on these dates, all below it included: the sums of a team and of its people
+    overlap."""
+    days = DayRollup.objects.filter(
+        organization_id=organization.id, scope_id__in=unit_ids, day__gte=since, day__lte=until
+    )
+    return [
+        SpentInUnit(row["scope_id"], _spent(row)) for row in _summed(days, "scope_id").order_by("-nanos", "scope_id")
+    ]
 
 
 def models_of_period(organization: Organization, period_id: int, *, limit: int = 100) -> list[SpentOnModel]:
@@ -90,12 +128,12 @@ def _period(organization: Organization, period_id: int) -> "QuerySet[PeriodRollu
     return PeriodRollup.objects.filter(organization_id=organization.id, period_id=period_id)
 
 
-def _by_model(rows: "QuerySet[Any]", limit: int) -> list[SpentOnModel]:
+def _by_model(rows: "QuerySet[Any]", limit: int | None) -> list[SpentOnModel]:
     found = _summed(rows, "provider", "model").order_by("-nanos", "provider", "model")[:limit]
     return [SpentOnModel(row["provider"], row["model"], _spent(row)) for row in found]
 
 
-def _by_key(rows: "QuerySet[Any]", limit: int) -> list[SpentByKey]:
+def _by_key(rows: "QuerySet[Any]", limit: int | None) -> list[SpentByKey]:
     found = _summed(rows, "key_id").order_by("-nanos", "key_id")[:limit]
     return [SpentByKey(row["key_id"], _spent(row)) for row in found]
 

@@ -1,6 +1,6 @@
 """Which days a rebuild goes over, and in which parts."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from apps.ledger.models import LocalDay
 from apps.ledger.rollups_days import open_day
 from apps.orgs.models import Organization
+from spendra.kernel.days import DAY
 
 _DAYS_AT_ONCE = 31
 _HOUR = timedelta(hours=1)
@@ -32,10 +33,10 @@ _BOUNDS = """
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Dates of an organization that follow each other, and the instants between which they lie."""
+    """Dates of an organization, and the instants between which they lie. Where it moved to a zone that is a day behind,
+    dates come twice, and among those instants there may be some of another part's dates."""
 
-    first_day: date
-    last_day: date
+    days: tuple[date, ...]
     starts_at: datetime
     ends_at: datetime
 
@@ -63,24 +64,21 @@ def parts(organization: Organization, *, since: date | None, until: date | None,
     spans = [span for span in _spans(organization) if _is_wanted(span.day, since, until)]
     cut = {span.day for span in spans if span.starts_at < oldest}
     whole = [span for span in spans if span.day not in cut]
-    days = sorted({span.day for span in whole})
-    return [
-        _part([span for span in whole if days[first] <= span.day <= days[min(first + _DAYS_AT_ONCE, len(days)) - 1]])
-        for first in range(0, len(days), _DAYS_AT_ONCE)
-    ]
+    if not whole:
+        return []
+    first, last = (pick(span.day for span in whole) for pick in (min, max))
+    # Also dates that the organization skipped, moving the other way: no row may be there.
+    days = [day for day in (first + DAY * n for n in range((last - first).days + 1)) if day not in cut]
+    chunks = [frozenset(days[n : n + _DAYS_AT_ONCE]) for n in range(0, len(days), _DAYS_AT_ONCE)]
+    return [_part(chunk, [span for span in whole if span.day in chunk]) for chunk in chunks]
 
 
 def _is_wanted(day: date, since: date | None, until: date | None) -> bool:
     return (since is None or since <= day) and (until is None or day <= until)
 
 
-def _part(spans: list[LocalDay]) -> Part:
-    return Part(
-        min(span.day for span in spans),
-        max(span.day for span in spans),
-        min(span.starts_at for span in spans),
-        max(span.ends_at for span in spans),
-    )
+def _part(days: Collection[date], spans: list[LocalDay]) -> Part:
+    return Part(tuple(sorted(days)), min(span.starts_at for span in spans), max(span.ends_at for span in spans))
 
 
 def _spans(organization: Organization) -> Iterator[LocalDay]:

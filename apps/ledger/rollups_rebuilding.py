@@ -34,7 +34,8 @@ _PERIODS = f"""
     UNION SELECT period_id FROM ledger_periodrollup WHERE organization_id = %(organization)s AND %(is_whole)s
 """
 _HOURS_STORED = "organization_id = %(organization)s AND hour >= %(since)s AND hour < %(until)s"
-_DAYS_STORED = "organization_id = %(organization)s AND day BETWEEN %(first_day)s AND %(last_day)s"
+_DAYS_STORED = "organization_id = %(organization)s AND day = ANY (%(days)s::date[])"
+_DAYS_COUNTED = "local.day = ANY (%(days)s::date[])"
 _PERIODS_STORED = "organization_id = %(organization)s AND period_id = ANY (%(all)s::bigint[])"
 
 
@@ -60,8 +61,9 @@ def rebuild(
         for part in found:
             wrong += _recount_days(organization, part, oldest)
         if found:
+            starts_at, ends_at = min(part.starts_at for part in found), max(part.ends_at for part in found)
             is_whole = since is None and until is None
-            wrong += _recount_periods(organization, reported, found[0].starts_at, found[-1].ends_at, is_whole, oldest)
+            wrong += _recount_periods(organization, reported, starts_at, ends_at, is_whole, oldest)
     finally:
         if wrong:
             _record(organization, found, wrong, acting)
@@ -74,12 +76,11 @@ def _recount_days(organization: Organization, part: Part, oldest: datetime) -> C
         "organization": organization.id,
         "since": part.starts_at,
         "until": part.ends_at,
-        "first_day": part.first_day,
-        "last_day": part.last_day,
+        "days": list(part.days),
     }
     wrong = Counter({statements.HOUR.table: _recount(statements.HOUR, _HOURS_STORED, hours, oldest)})
     for grain in (statements.DAY, statements.KEY):
-        wrong[grain.table] = _recount(grain, _DAYS_STORED, days, oldest)
+        wrong[grain.table] = _recount(grain, _DAYS_STORED, days, oldest, where=_DAYS_COUNTED)
     return +wrong
 
 
@@ -140,5 +141,5 @@ def _record(organization: Organization, found: Sequence[Part], wrong: Counter[st
         action="ledger.rebuild_rollups",
         object_kind="organization",
         object_id=organization.id,
-        after={"since": found[0].first_day, "until": found[-1].last_day, "rows_that_were_wrong": dict(wrong)},
+        after={"since": found[0].days[0], "until": found[-1].days[-1], "rows_that_were_wrong": dict(wrong)},
     )

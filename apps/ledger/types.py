@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 from datetime import date, datetime
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +36,22 @@ class SpentOnModel:
 @dataclass(frozen=True, slots=True)
 class SpentByKey:
     key_id: str
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class SpentOnProvider:
+    provider: str
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class SpentInStatus:
+    status: str
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class SpentInUnit:
+    unit_id: UUID
     spent: Spent

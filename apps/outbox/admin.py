@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.outbox import replaying
+from apps.outbox import discarding, replaying
 from apps.outbox.models import Delivery
 from spendra.kernel.big_table_admin import BigTable
 from spendra.kernel.governed_admin import ActForm, Done, GovernedAdmin, Reason
@@ -40,6 +40,25 @@ class Replay(ActForm):
         return Done("The message is due again.", self.subject)
 
 
+class Discard(ActForm):
+    title = "Give up"
+    note = "The consumer will never take this message. Sums that lack it are mended by rollups_rebuild alone."
+    reason = Reason(required=True)
+
+    @classmethod
+    def is_offered(cls, subject: Delivery) -> bool:
+        return subject.dead_at is not None
+
+    def carry_out(self, *, acting: str) -> Done:
+        discarding.discard(
+            acting=acting,
+            consumer=self.subject.consumer,
+            message_ids=[self.subject.message_id],
+            reason=self.cleaned_data["reason"],
+        )
+        return Done("The message is given up.", None)
+
+
 class StateFilter(admin.SimpleListFilter):
     title = parameter_name = "state"
 
@@ -58,8 +77,8 @@ class DeliveryAdmin(BigTable, GovernedAdmin):
         "message_id", "organization", "consumer", "topic", "said", "created_at", "state", "attempts",
         "next_attempt_at", "last_error",
     )  # fmt: skip
-    acts = {"replay": Replay}
-    # A replay is recorded for the consumer: one act may be about thousands of messages.
+    acts = {"replay": Replay, "discard": Discard}
+    # Both are recorded for the consumer: one act may be about thousands of messages.
     audited_kind = "consumer"
     audited_field = "consumer"
 

@@ -8,7 +8,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, Se
 
 from apps.outbox.types import Consumer, Message
 
-# So many in a row, each alone, and it is not the messages that are at fault.
+# So many in a row, each alone or each over its time, and it is not the messages that are at fault.
 _MOST_CULPRITS = 10
 _LONGEST_ERROR = 500
 
@@ -27,16 +27,20 @@ def attempt(consumer: Consumer, messages: Sequence[Message]) -> list[Failure]:
     """
     failures: list[Failure] = []
     parts = [list(messages)] if messages else []
-    in_a_row = 0
+    in_a_row, told = 0, ""
     while parts:
         part = parts.pop()
         if in_a_row >= _MOST_CULPRITS:
-            failures += [Failure(message, failures[-1].error) for message in part]
-        elif (error := _hand_over(consumer, part)) is None:
+            failures += [Failure(message, told) for message in part]
+            continue
+        if (error := _hand_over(consumer, part)) is None:
             in_a_row = 0
-        elif len(part) == 1 or _was_kept_waiting(error):
-            in_a_row += 1
-            failures += [Failure(message, _told(error)) for message in part]
+            continue
+        told = _told(error)
+        is_culprit = len(part) == 1 or _waited_for_a_lock(error)
+        in_a_row += is_culprit or _took_too_long(error)
+        if is_culprit:
+            failures += [Failure(message, told) for message in part]
         else:
             middle = len(part) // 2
             parts += [part[middle:], part[:middle]]
@@ -59,9 +63,14 @@ def _is_passing(error: Exception) -> bool:
     return is_broken or isinstance(error.__cause__, (DeadlockDetected, SerializationFailure))
 
 
-def _was_kept_waiting(error: Exception) -> bool:
-    """By a lock or by its own work: each half would be, too."""
-    return isinstance(error.__cause__, (LockNotAvailable, QueryCanceled))
+def _waited_for_a_lock(error: Exception) -> bool:
+    """Each half would, too, and as long."""
+    return isinstance(error.__cause__, LockNotAvailable)
+
+
+def _took_too_long(error: Exception) -> bool:
+    """A half has less to do. But each try costs a minute, so there must not be many in vain."""
+    return isinstance(error.__cause__, QueryCanceled)
 
 
 def _told(error: Exception) -> str:

@@ -16,6 +16,7 @@ from apps.outbox.types import Consumer, Message
 MAX_BATCH = 1000
 MAX_ATTEMPTS = 12
 KEPT_UNHEARD_DAYS = 7
+KEPT_UNKNOWN_DAYS = 1
 _LONGEST_PAUSE_SECONDS = 3600
 
 # Never "id > last": a lower id may commit later. Several relays pass each other's rows.
@@ -29,6 +30,15 @@ _DROP_UNHEARD = """
     DELETE FROM outbox_outboxmessage WHERE id = ANY (ARRAY(
         SELECT id FROM outbox_outboxmessage
         WHERE topic <> ALL (%s) AND created_at < spendra_now_v1() - make_interval(days => %s)
+        ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))
+"""
+
+_GIVE_UP_UNKNOWN = """
+    UPDATE outbox_delivery SET dead_at = spendra_now_v1(), last_error = 'No worker knows this consumer. ' || last_error
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM outbox_delivery
+        WHERE dead_at IS NULL AND consumer <> ALL (%s)
+          AND next_attempt_at < spendra_now_v1() - make_interval(days => %s)
         ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))
 """
 
@@ -81,6 +91,15 @@ def drop_unheard(consumers: Sequence[Consumer], *, most: int = MAX_BATCH) -> int
         cursor.execute(_DROP_UNHEARD, [topics, KEPT_UNHEARD_DAYS, most])
         dropped: int = cursor.rowcount
         return dropped
+
+
+def give_up_unknown(consumers: Sequence[Consumer], *, most: int = MAX_BATCH) -> int:
+    """Failed deliveries of consumers that are in nobody's list become dead letters, which can be replayed once it is,
+    or discarded. Not before they have waited for a day: while a deployment rolls, the newer worker may know it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GIVE_UP_UNKNOWN, [[consumer.name for consumer in consumers], KEPT_UNKNOWN_DAYS, most])
+        given_up: int = cursor.rowcount
+        return given_up
 
 
 def _begin() -> datetime:

@@ -8,6 +8,9 @@ from django.db.models import Count, Min
 from apps.outbox.models import Delivery
 from apps.outbox.types import Consumer
 
+# What was left by consumers that are in no list any more, all of them together.
+UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
@@ -27,22 +30,31 @@ _OLDEST = """
 
 
 def backlogs(consumers: Sequence[Consumer]) -> dict[str, Backlog]:
+    """By the consumer's name, and under UNKNOWN what nobody will take."""
     failed = dict(
         Delivery.objects.filter(dead_at=None).values_list("consumer").annotate(oldest=Min("created_at")).order_by()
     )
     dead = dict(Delivery.objects.exclude(dead_at=None).values_list("consumer").annotate(count=Count("id")).order_by())
-    return {
-        consumer.name: _backlog(consumer, failed.get(consumer.name), dead.get(consumer.name, 0))
+    found = {
+        consumer.name: _backlog(consumer, failed.pop(consumer.name, None), dead.pop(consumer.name, 0))
         for consumer in consumers
     }
+    now, _ = _now_and_oldest([])
+    found[UNKNOWN] = Backlog(0.0, _age(now, min(failed.values(), default=None)), sum(dead.values()))
+    return found
 
 
 def _backlog(consumer: Consumer, oldest_failed: datetime | None, dead: int) -> Backlog:
-    with connection.cursor() as cursor:
-        cursor.execute(_OLDEST, [sorted(consumer.topics)])
-        now, oldest_queued = cursor.fetchone()
+    now, oldest_queued = _now_and_oldest(sorted(consumer.topics))
     queued, failed = (_age(now, at) for at in (oldest_queued, oldest_failed))
     return Backlog(queued_seconds=queued, undelivered_seconds=max(queued, failed), dead_letters=dead)
+
+
+def _now_and_oldest(topics: list[str]) -> tuple[datetime, datetime | None]:
+    with connection.cursor() as cursor:
+        cursor.execute(_OLDEST, [topics])
+        now, oldest = cursor.fetchone()
+    return now, oldest
 
 
 def _age(now: datetime, at: datetime | None) -> float:

@@ -27,10 +27,11 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What an act answers: a sentence, the row whose page comes next, and what is shown this once and kept nowhere."""
+    """What an act answers: a sentence, the row whose page comes next (the list where it is gone), and what is shown
+    this once and kept nowhere."""
 
     message: str
-    subject: Model
+    subject: Model | None
     shown_once: str = ""
 
 
@@ -171,7 +172,7 @@ class GovernedAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/act.html", context)
 
     def _done(self, request: HttpRequest, done: Done) -> HttpResponse:
-        url = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[done.subject.pk])
+        url = self._url_after(done)
         if not done.shown_once:
             self.message_user(request, done.message, messages.SUCCESS)
             return HttpResponseRedirect(url)
@@ -185,6 +186,10 @@ class GovernedAdmin(ReadOnlyAdmin):
             "next_url": url,
         }
         return TemplateResponse(request, "admin/shown_once.html", context)
+
+    def _url_after(self, done: Done) -> str:
+        page = f"admin:{self.opts.app_label}_{self.opts.model_name}"
+        return reverse(f"{page}_change", args=[done.subject.pk]) if done.subject else reverse(f"{page}_changelist")
 
     def _offered(self, request: HttpRequest, object_id: str) -> list[dict[str, str]]:
         subject = self.get_object(request, object_id)

@@ -76,4 +76,6 @@ class Relay(Repeating):
             return
         if dropped := delivering.drop_unheard(self._consumers):
             logger.warning("Dropped %d old messages that nobody hears", dropped)
+        if given_up := delivering.give_up_unknown(self._consumers):
+            logger.warning("Gave up %d messages of consumers that nobody knows: dead letters now", given_up)
         self._cleaned_at = time.monotonic()

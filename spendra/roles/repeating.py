@@ -9,15 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 logger = logging.getLogger(__name__)
 
-_PERIOD_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 1.0
 # Short, because what waited for Postgres is to go on soon after it is back.
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Repeating:
-    """Each second, or at once where the act left something to do; later and later while it fails."""
+    """Each second, or as often as it says, or at once where the act left something to do; later and later while it
+    fails."""
 
     name: str
+    period_seconds = 1.0
 
     def __init__(self) -> None:
         self._stopping = asyncio.Event()
@@ -51,9 +53,13 @@ class Repeating:
         while not self._stopping.is_set():
             if await self._act_once():
                 continue
-            pause = min(_PERIOD_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                await asyncio.wait_for(self._stopping.wait(), self._pause())
+
+    def _pause(self) -> float:
+        if not self._failures:
+            return self.period_seconds
+        return min(_FIRST_PAUSE_SECONDS * 2.0**self._failures, _LONGEST_PAUSE_SECONDS)
 
     async def _act_once(self) -> bool:
         try:

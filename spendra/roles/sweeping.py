@@ -1,4 +1,5 @@
-"""The relay's heartbeat: each second it ends the reservations whose gateway is dead or whose time is over."""
+"""What the relay does for money each second: it ends the reservations whose gateway is dead or whose time is over, and
+beside that, since it may take minutes, it fills periods whose history nobody has summed."""
 
 import logging
 from collections.abc import Callable
@@ -12,6 +13,9 @@ logger = logging.getLogger(__name__)
 sweeps = Counter("spendra_sweeper_sweeps", "Sweeps by how they ended.", ["outcome"])
 expired = Counter("spendra_sweeper_expired", "Reservations that the sweeper ended.")
 lag = Gauge("spendra_sweeper_lag_seconds", "Since the last sweep that worked.")
+seedings = Counter(
+    "spendra_seeder_passes", "Passes over the periods that wait for their history, by how they ended.", ["outcome"]
+)
 
 
 class Sweeper(Repeating):
@@ -36,3 +40,22 @@ class Sweeper(Repeating):
 
     def failed(self) -> None:
         sweeps.labels("failed").inc()
+
+
+class Seeder(Repeating):
+    """Whoever opened a period may have died before its history was summed."""
+
+    name = "Seeding"
+
+    def __init__(self, seed: Callable[[], int]) -> None:
+        super().__init__()
+        self._seed = seed
+
+    def act(self) -> bool:
+        if count := self._seed():
+            logger.info("Filled %d periods with what was spent before", count)
+        seedings.labels("done").inc()
+        return False
+
+    def failed(self) -> None:
+        seedings.labels("failed").inc()

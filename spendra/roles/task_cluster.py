@@ -1,8 +1,10 @@
-"""django-q2's cluster: its signal handlers stand before there is anything that they could end."""
+"""django-q2's cluster: its signal handlers stand before there is anything that they could end, and it counts starts."""
 
 from types import FrameType
 
 from django_q.cluster import Cluster
+
+from spendra.roles import task_starts  # noqa: F401 - its receiver
 
 
 class TaskCluster(Cluster):  # type: ignore[misc]  # django-q2 has no types

@@ -13,6 +13,7 @@ import time
 
 from django.conf import settings
 from django.db import close_old_connections
+from django.utils import timezone
 
 from spendra.roles import early_signals
 from spendra.roles.processes import Child, Supervisor
@@ -60,15 +61,16 @@ def serve_relay(listener: socket.socket) -> int:
     from spendra.roles.http_server import Server, Site
     from spendra.roles.readiness import Readiness
     from spendra.roles.relaying import Relay
-    from spendra.roles.sweeping import Sweeper
+    from spendra.roles.sweeping import Seeder, Sweeper
+    from spendra.roles.watching import Watch
 
-    readiness, relay = Readiness(settings.DATABASE_URL), Relay(CONSUMERS)
+    readiness, relay, watch = Readiness(settings.DATABASE_URL), Relay(CONSUMERS), Watch(timezone.now())
 
     async def reasons() -> list[str]:
-        return await readiness.reasons() + relay.reasons()
+        return await readiness.reasons() + relay.reasons() + watch.reasons()
 
     return Server(
-        [readiness, Sweeper(_sweep), relay],
+        [readiness, Sweeper(_sweep), Seeder(_seed), relay, watch],
         sites=[Site(listener, endpoints.probes_and_metrics(reasons, settings.METRICS_BEARER_TOKEN))],
         limits=Limits(max_body_bytes=0, body_seconds=5),
         early_answer=endpoints.early_answer,
@@ -77,9 +79,14 @@ def serve_relay(listener: socket.socket) -> int:
 
 
 def _sweep() -> int:
-    from apps.budgets import expiring, seeding
+    from apps.budgets import expiring
 
     close_old_connections()
-    # Whoever opened a period may have died before its history was summed.
-    seeding.seed_waiting()
     return expiring.sweep()
+
+
+def _seed() -> int:
+    from apps.budgets import seeding
+
+    close_old_connections()
+    return seeding.seed_waiting()

@@ -159,7 +159,9 @@ Q_CLUSTER = {
     "retry": 360,
     "max_attempts": 5,
     "catch_up": False,
-    "save_limit": 1000,
+    # Of each function, so that the last success of a rare job is not pushed out by the frequent ones.
+    "save_limit": 100,
+    "save_limit_per": "func",
     "poll": 1,
 }
 

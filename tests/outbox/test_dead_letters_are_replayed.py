@@ -78,9 +78,10 @@ def test_one_that_is_no_dead_letter_is_refused_and_nothing_is_replayed(dead: dic
 def test_the_audit_says_who_replayed_how_many_for_each_organization(dead: dict[str, UUID]) -> None:
     replaying.replay(acting="ann@example.com", consumer="ann", reason="mended")
     records = AuditRecord.objects.filter(action="outbox.replay").order_by("organization_id")
-    assert [(row.organization_id, row.actor, row.object_id, row.after, row.reason) for row in records] == [
-        (organization, "ann@example.com", "ann", {"messages": 1}, "mended") for organization in (ACME, OTHER)
+    assert [(row.organization_id, row.actor, row.object_id, row.reason) for row in records] == [
+        (organization, "ann@example.com", "ann", "mended") for organization in (ACME, OTHER)
     ]
+    assert [row.after and row.after["messages"] for row in records] == [1, 1]
 
 
 def test_a_replayed_one_has_all_its_attempts_again(writer: Connection, dead: dict[str, UUID]) -> None:

@@ -45,8 +45,20 @@ def test_a_dead_letter_is_shown_and_replayed(browser: Client) -> None:
     assert (record.actor, record.object_id, record.reason) == (ANN, "ann", "mended")
 
 
+def test_a_dead_letter_is_given_up_with_a_reason(browser: Client) -> None:
+    dead, other = failed("ann", dead_at=NOW), failed("ann", dead_at=NOW)
+    assert "Give up" in browser.get(f"{URL}{dead.pk}/change/").content.decode()
+    assert "This field is required" in browser.post(f"{URL}{dead.pk}/act/discard/", {"reason": ""}).content.decode()
+    page = browser.post(f"{URL}{dead.pk}/act/discard/", {"reason": "of a test"}, follow=True).content.decode()
+    assert "The message is given up." in page
+    assert [row.pk for row in Delivery.objects.all()] == [other.pk]
+    [record] = AuditRecord.objects.filter(action="outbox.discard")
+    assert (record.actor, record.object_id, record.reason) == (ANN, "ann", "of a test")
+
+
 def test_one_that_will_be_tried_again_is_not_offered(browser: Client) -> None:
     waiting = failed("ann")
+    assert "Give up" not in browser.get(f"{URL}{waiting.pk}/change/").content.decode()
     assert "Deliver again" not in browser.get(f"{URL}{waiting.pk}/change/").content.decode()
     refused = browser.post(f"{URL}{waiting.pk}/act/replay/", {"reason": ""})
     assert "is no dead letter of ann" in refused.content.decode()

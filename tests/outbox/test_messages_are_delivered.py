@@ -1,5 +1,7 @@
 """What was committed reaches every consumer of its topic, once in effect; what one can't take harms nobody else."""
 
+import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +11,9 @@ from django.db import connection
 
 from apps.outbox import delivering
 from apps.outbox.models import Delivery, OutboxMessage
+from apps.outbox.types import Consumer, Message
 from tests.databases import Database
-from tests.outbox.hearing import deaf_to, heard, later, listener, prepare, put
+from tests.outbox.hearing import TOPIC, deaf_to, heard, later, listener, note, prepare, put
 
 Connection = psycopg.Connection[Any]
 
@@ -94,6 +97,54 @@ def test_a_consumer_that_is_broken_is_not_tried_with_every_message(writer: Conne
     assert len(tries) < 40
     assert heard(writer, "ann") == {}
     assert Delivery.objects.count() == 200
+
+
+def slow_over(most: int) -> Consumer:
+    """One statement for all of the messages, whose time is over where they are too many."""
+
+    def consume(messages: Sequence[Message]) -> None:
+        for message in messages:
+            note("ann", [message])
+        if len(messages) > most:
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = '20ms'")
+                cursor.execute("SELECT pg_sleep(1)")
+
+    return Consumer("ann", frozenset({TOPIC}), consume)
+
+
+def test_a_part_whose_time_is_over_comes_in_smaller_ones(writer: Connection) -> None:
+    words = [str(number) for number in range(100)]
+    put(writer, *words)
+    done = delivering.deliver([slow_over(30), listener("bob")])
+    assert (done.ended["ann", "delivered"], done.ended["ann", "failed"]) == (100, 0)
+    assert heard(writer) == dict.fromkeys(words, 1)
+
+
+def test_a_consumer_whose_time_is_always_over_is_not_tried_with_every_message(writer: Connection) -> None:
+    put(writer, *map(str, range(200)))
+    begun = time.monotonic()
+    done = delivering.deliver([slow_over(0), listener("bob")])
+    assert (done.ended["ann", "failed"], done.ended["bob", "delivered"]) == (200, 200)
+    assert time.monotonic() - begun < 5
+    assert "statement timeout" in Delivery.objects.all()[0].last_error
+
+
+def test_a_part_that_waits_for_a_lock_is_put_off_whole(database: Database, writer: Connection) -> None:
+    """Its halves would wait, too, each as long."""
+    tries = []
+
+    def wait(message: object) -> None:
+        tries.append(message)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '20ms'")
+            cursor.execute("LOCK TABLE outbox_delivery IN ACCESS EXCLUSIVE MODE")
+
+    put(writer, *map(str, range(8)))
+    holder = database.connect(autocommit=False)
+    holder.execute("LOCK TABLE outbox_delivery IN ACCESS SHARE MODE")
+    assert delivering.deliver([listener(before=wait)]).ended["ann", "failed"] == 8
+    assert len(tries) == 1
 
 
 def test_what_the_database_refuses_is_undone_and_told(writer: Connection) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from apps.outbox.models import Delivery, OutboxMessage
 from spendra.consumers import CONSUMERS
+from spendra.kernel.ids import uuid7
+from tests.budgets.money import now_of
 from tests.databases import Database
 from tests.outbox.hearing import later
 from tests.roles.commands import Role, command_of, eventually, health, port_in, role, scrape
@@ -105,6 +108,17 @@ def test_one_message_that_fails_does_not(database: Database, shop: Shop, tmp_pat
         eventually(lambda: Delivery.objects.filter(attempts__gte=1).exists())
         eventually(lambda: _series(worker, 'spendra_outbox_lag_seconds{consumer="ledger.rollups"}') >= 360)
         eventually(lambda: health(worker.port)[0] == 200)
+
+
+def test_what_was_left_by_a_consumer_that_is_gone_is_told(database: Database, shop: Shop, tmp_path: Path) -> None:
+    at = now_of(shop.connection) - timedelta(days=2)
+    Delivery.objects.create(
+        consumer="gone", message_id=uuid7(), topic="test.happened", payload={}, created_at=at, attempts=3,
+        next_attempt_at=at, last_error="ValueError",
+    )  # fmt: skip
+    with _worker(database, tmp_path) as worker:
+        eventually(lambda: _series(worker, 'spendra_outbox_dead_letters{consumer="unknown"}') == 1)
+        assert "Gave up 1 messages of consumers that nobody knows" in worker.errors
 
 
 def test_a_slow_consumer_does_not_delay_the_sweeper(worker: Any, database: Database, shop: Shop) -> None:

@@ -90,3 +90,16 @@ def test_a_reader_that_stays_puts_the_rest_off(database: Database, past: Past) -
     reader.rollback()
     assert apply(5) == ["dropped"]
     assert differences() == []
+
+
+def test_a_reader_that_stays_puts_off_every_month_behind_the_first(database: Database, past: Past) -> None:
+    """Postgres detaches one partition of a table at a time: the next month is not even begun."""
+    reader = database.connect(autocommit=False)
+    reader.execute("SELECT count(*) FROM ledger_ledgerentry")
+    assert apply(3) == ["archived"]
+    assert apply(3) == ["archived"]
+    past.spend_as_usual()
+    assert differences() == []
+    reader.rollback()
+    assert apply(3) == ["dropped"] * 3
+    assert differences() == []

@@ -73,18 +73,18 @@ def test_settled_in_a_dropped_month_by_an_id_of_a_kept_one(past: Past) -> None:
 
 
 def test_corrected_while_its_month_is_archived_and_still_there(database: Database, past: Past) -> None:
-    with on_the_last_second_of(past, 1):
+    with on_the_last_second_of(past, 0):
         late, void = past.expire(), past.expire()
     holder = database.connect(autocommit=False)
     holder.execute("LOCK TABLE budgets_reservation IN SHARE UPDATE EXCLUSIVE MODE")
-    done = retention.apply(months=4, acting="ann@example.com")
-    assert [month.state for month in done] == ["archived", "archived"]
-    assert partitions(past.connection, past.months[1]) == ["budgets_reservation"]
+    done = retention.apply(months=5, acting="ann@example.com")
+    assert [month.state for month in done] == ["archived"]
+    assert partitions(past.connection, past.months[0]) == ["budgets_reservation"]
     assert past.settle(late, cost=70) == "late"
     assert past.settle(void, "void") == "late"
     assert differences() == []
     holder.rollback()
-    apply(past, 1)
+    apply(past, 0)
     assert differences() == []
 
 

@@ -9,7 +9,8 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.scheduler import scheduler
 from django_q.tasks import async_task
 
-from spendra import schedules
+from spendra import schedules, tasks
+from spendra.roles.task_starts import NOT_ENDED
 from tests.roles.commands import eventually, health, port_in, role
 
 LONGEST_START = 30
@@ -48,8 +49,40 @@ def test_a_task_that_always_fails_is_given_up(worker):
     eventually(lambda: OrmQ.objects.count() == 0)
 
 
+def test_a_task_whose_process_dies_each_time_is_given_up(worker):
+    """By SIGKILL, as the kernel does where memory is short."""
+    task = async_task("signal.raise_signal", 9)
+    for died in range(Conf.MAX_ATTEMPTS):
+        failure = eventually(lambda: Failure.objects.filter(id=task, attempt_count=died).first())  # noqa: B023
+        assert failure.result == NOT_ENDED
+        if died < Conf.MAX_ATTEMPTS - 1:
+            assert OrmQ.objects.update(lock=timezone.now() - timedelta(seconds=1)) == 1
+    assert OrmQ.objects.count() == 0
+    quick = async_task("math.copysign", 2, -1)
+    success = eventually(lambda: Success.objects.filter(id=quick).first())
+    assert (success.result, success.attempt_count) == (-2.0, 1)
+
+
+def test_a_task_whose_process_died_once_is_done_the_next_time(worker, tmp_path):
+    task = async_task("tests.roles.dying.die_once", str(tmp_path / "died"))
+    eventually((tmp_path / "died").exists)
+    assert OrmQ.objects.update(lock=timezone.now() - timedelta(seconds=1)) == 1
+    success = eventually(lambda: Success.objects.filter(id=task).first())
+    assert (success.result, success.attempt_count) == ("done", 2)
+    eventually(lambda: OrmQ.objects.count() == 0)
+
+
+def test_failures_are_forgotten_after_a_month(database):
+    for number, days in enumerate((31, 29)):
+        at = timezone.now() - timedelta(days=days)
+        Failure.objects.create(id=f"{number}", name=f"{days}", func="f", started=at, stopped=at, success=False)
+    assert tasks.forget_failures() == 1
+    assert [failure.name for failure in Failure.objects.all()] == ["29"]
+
+
 def test_a_task_that_takes_too_long_has_failed_and_others_go_on(worker):
     slow = async_task("time.sleep", 60, timeout=1)
     quick = async_task("math.copysign", 2, -1)
     assert eventually(lambda: Success.objects.filter(id=quick).first()).result == -2.0
-    assert "exceeded maximum timeout" in str(eventually(lambda: Failure.objects.filter(id=slow).first()).result)
+    failure = eventually(lambda: Failure.objects.filter(id=slow, attempt_count=1).first())
+    assert "exceeded maximum timeout" in failure.result

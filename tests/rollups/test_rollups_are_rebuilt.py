@@ -120,6 +120,44 @@ def test_a_range_is_rebuilt_and_the_rest_is_not_touched(shop: Shop) -> None:
     assert _rebuild(shop, since=days[-1] + timedelta(days=400)) == {}
 
 
+def _move_across_the_date_line(shop: Shop, days_before: int) -> list[date]:
+    """Spend each few hours, first in Kiritimati, then in Pago Pago, where it is the day before yesterday or yesterday:
+    a later hour has an earlier date. Returns the dates there are sums of."""
+    at = money.now_of(shop.connection)
+    for zone, days in (("Pacific/Kiritimati", days_before), ("Pacific/Pago_Pago", 4)):
+        shop.organization.time_zone = zone
+        shop.organization.save()
+        for _ in range(days * 4):
+            at += timedelta(hours=6)
+            money.set_clock(shop.connection, at)
+            shop.spend(1)
+        deliver_all()
+    return sorted({key[1] for key in kept(shop.organization)["DayRollup"]})
+
+
+@pytest.mark.parametrize("days_before", [3, 28, 29, 30, 31, 32])
+def test_dates_that_came_twice_are_counted_once(shop: Shop, days_before: int) -> None:
+    """Wherever the month that a part takes ends."""
+    _move_across_the_date_line(shop, days_before)
+    right = kept(shop.organization)
+    assert _rebuild(shop) == {}
+    assert kept(shop.organization) == right
+    for rollup in ROLLUPS:
+        rollup.objects.all().delete()
+    _rebuild(shop)
+    assert kept(shop.organization) == right
+
+
+def test_a_range_that_begins_or_ends_with_a_date_that_came_twice(shop: Shop) -> None:
+    days = _move_across_the_date_line(shop, 3)
+    right = kept(shop.organization)
+    for day in days:
+        assert _rebuild(shop, since=day, until=day) == {}
+        assert _rebuild(shop, since=day) == {}
+        assert _rebuild(shop, until=day) == {}
+    assert kept(shop.organization) == right
+
+
 def test_another_organization_is_not_touched(database: Database, shop: Shop) -> None:
     other = open_shop(database, "other")
     for one in (shop, other):

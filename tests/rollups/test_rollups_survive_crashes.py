@@ -6,8 +6,10 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -41,19 +43,50 @@ def postgres(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Emb
         yield server
 
 
-def _book(postgres: EmbeddedPostgres, shop: Shop, is_over: threading.Event) -> None:
-    """Charges of any hour of the last days, and corrections of charges that had long been counted."""
-    chance, late = random.Random(7), []
+def _book(postgres: EmbeddedPostgres, shops: Sequence[Shop], is_over: threading.Event) -> None:
+    """Charges of any hour of the last days, a day more each second, so that days are opened until the end; and
+    corrections of charges that had long been counted."""
+    chance, begun = random.Random(7), time.monotonic()
+    late: dict[str, list[dict[str, Any]]] = {shop.organization.slug: [] for shop in shops}
     while not is_over.wait(0.01):
+        shop = chance.choice(shops)
         with contextlib.suppress(psycopg.OperationalError):
             if shop.connection.closed:
                 shop.connection = psycopg.connect(postgres.start(), autocommit=True)
             money.beat(shop.connection)
-            shop.spend_many(chance.randrange(1, 30), model=f"gpt-{chance.randrange(3)}")
-            late.append(shop.expire())
-            if len(late) > 20:
-                ending = late.pop(chance.randrange(len(late)))
+            at = money.now_of(shop.connection) - timedelta(hours=24 * chance.uniform(0, time.monotonic() - begun))
+            shop.spend_many(chance.randrange(1, 30), at=at, model=f"gpt-{chance.randrange(3)}")
+            mine = late[shop.organization.slug]
+            mine.append(shop.expire())
+            if len(mine) > 20:
+                ending = mine.pop(chance.randrange(len(mine)))
                 money.end(shop.connection, money.an_ending(ending, chance.choice(["settle", "void"]), cost=30))
+
+
+class _Workers:
+    """Two of them, whatever happens."""
+
+    def __init__(self, postgres: EmbeddedPostgres, folder: Path, running: contextlib.ExitStack) -> None:
+        self._postgres, self._folder, self._running = postgres, folder, running
+        self._workers: list[Role] = []
+        self._started = 0
+
+    def start(self) -> Role:
+        self._started += 1
+        folder = self._folder / f"worker-{self._started}"
+        folder.mkdir()
+        worker = self._running.enter_context(role(folder, self._postgres.start(), "worker", "--metrics-port", "0"))
+        self._workers.append(worker)
+        return worker
+
+    def kill_relay(self, chance: random.Random) -> None:
+        _kill_relay(chance.choice(self._workers))
+
+    def kill_parent(self, chance: random.Random) -> None:
+        """And what it leaves: the relay drains by itself."""
+        killed = self._workers.pop(chance.randrange(len(self._workers)))
+        os.kill(killed.pid, signal.SIGKILL)
+        self.start()
 
 
 def _kill_relay(worker: Role) -> None:
@@ -77,22 +110,22 @@ def test_what_was_counted_is_what_was_booked_whoever_dies(postgres: EmbeddedPost
     print(f"SPENDRA_SEED={seed}")
     chance, is_over = random.Random(seed), threading.Event()
     with contextlib.ExitStack() as running:
-        shop = open_shop(Database(postgres.start()), time_zone="America/St_Johns")
-        shop.budget()
-        shop.budget(unit=shop.team, period_kind="month")
-        workers = []
-        for name in ("one", "other"):
-            (tmp_path / name).mkdir()
-            worker = running.enter_context(role(tmp_path / name, postgres.start(), "worker", "--metrics-port", "0"))
+        shops = []
+        for slug, zone in (("acme", "America/St_Johns"), ("other", "Pacific/Kiritimati")):
+            shop = open_shop(Database(postgres.start()), slug, time_zone=zone)
+            shop.budget()
+            shop.budget(unit=shop.team, period_kind="month")
+            shops.append(shop)
+        workers = _Workers(postgres, tmp_path, running)
+        for worker in (workers.start(), workers.start()):
             worker.wait_for_error_line("Relaying")
-            workers.append(worker)
         acts = [
-            lambda: _kill_relay(chance.choice(workers)),
-            lambda: _kill_relay(chance.choice(workers)),
+            lambda: workers.kill_relay(chance),
+            lambda: workers.kill_parent(chance),
             lambda: _cut_connections(postgres),
             lambda: postgres.restart("immediate"),
         ]
-        with meanwhile(lambda: _book(postgres, shop, is_over)):
+        with meanwhile(lambda: _book(postgres, shops, is_over)):
             try:
                 until, pending = time.monotonic() + SECONDS, list(acts)
                 while pending or time.monotonic() < until:
@@ -103,6 +136,10 @@ def test_what_was_counted_is_what_was_booked_whoever_dies(postgres: EmbeddedPost
         connections.close_all()
         eventually(lambda: not OutboxMessage.objects.exists() and not Delivery.objects.exists(), 60)
         assert LedgerEntry.objects.filter(kind="correction").count() > 5
-        assert kept(shop.organization) == counted(shop.organization)
-        assert rebuild(shop.organization, reported=reported_periods, acting="test") == {}
+        for shop in shops:
+            sums = kept(shop.organization)
+            assert sums == counted(shop.organization)
+            assert len({key[1] for key in sums["HourRollup"]}) > 24
+            assert len({key[1] for key in sums["DayRollup"]}) > 5
+            assert rebuild(shop.organization, reported=reported_periods, acting="test") == {}
         print(f"{LedgerEntry.objects.count()} entries")

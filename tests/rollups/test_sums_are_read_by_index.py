@@ -124,6 +124,11 @@ def test_a_question_reads_the_rows_of_its_answer_and_no_others(shop: Shop) -> No
     month = 30
     assert _rows_read(lambda: queries.top_models(ours, scope_id=scope, **SPAN), "ledger_dayrollup") == month * 10
     assert _rows_read(lambda: queries.spent_by_day(ours, scope_id=scope, **SPAN), "ledger_dayrollup") == month * 10
+    assert _rows_read(lambda: queries.spent(ours, scope_id=scope, **SPAN), "ledger_dayrollup") == month * 10
+    for ask in (queries.spent_by_provider, queries.spent_by_status):
+        assert _rows_read(lambda: ask(ours, scope_id=scope, **SPAN), "ledger_dayrollup") == month * 10  # noqa: B023
+    of_unit = lambda: queries.spent_by_unit(ours, unit_ids=[scope, UUID(int=7)], **SPAN)  # noqa: E731
+    assert _rows_read(of_unit, "ledger_dayrollup") == month * 10
     assert _rows_read(lambda: queries.top_keys(ours, scope_id=scope, **SPAN), "ledger_keyrollup") == month * 10
     assert _rows_read(lambda: queries.models_of_period(ours, 77), "ledger_periodrollup") == 10
     assert _rows_read(lambda: queries.keys_of_period(ours, 77), "ledger_periodrollup") == 10
