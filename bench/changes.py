@@ -148,7 +148,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = BENCH_FOLDER / "changes"
     with canned_upstream() as upstream, spendra_target.fresh_database(folder) as database:
-        keys = spendra_target.populate(database)["spread"]
+        keys = spendra_target.populate(database, with_rules=False)["spread"]
         with psycopg.connect(database.url) as connection:
             many_rules.add(connection, ORGANIZATION)
         with spendra_target.gateway(folder, database, upstream) as gateway:

@@ -52,7 +52,7 @@ class History:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}"')
             connection.execute(f'CREATE DATABASE "{name}"')
         self.database(name).manage("migrate", "--verbosity", "0")
-        return spendra_target.populate(self.database(name))["spread"]
+        return spendra_target.populate(self.database(name), with_rules=False)["spread"]
 
     def kept_keys(self, entries: int) -> list[str] | None:
         """Of the full database of an earlier run, where it is still what this run needs. Asks for the empty one."""

@@ -16,12 +16,13 @@ from bench.targets import ROOT
 
 DIRECT, LITELLM, PORTKEY = "upstream", "LiteLLM", "Portkey"
 CONTENDED, SPREAD = "Spendra, contended", "Spendra, spread"
+WORKER = "Spendra, contended, worker running"
 ONE_BUDGET, MANY_BUDGETS = "one budget", "64 budgets"
 ONE_PROCESS, TWO_PROCESSES = "one process", "two processes"
 DOCUMENT = ROOT / "docs" / "performance.md"
 CONCURRENCIES = (1, 32, 128)
-HOT_CALLERS = 64
-TARGETS = (DIRECT, LITELLM, PORTKEY, CONTENDED, SPREAD)
+HOT_CALLERS, WORKER_CALLERS = 64, 32
+TARGETS = (DIRECT, LITELLM, PORTKEY, CONTENDED, SPREAD, WORKER)
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def write(results: Results, folder: Path) -> str:
             f"Taken {taken_at:%Y-%m-%d %H:%M} UTC on {machine()}.",
             f"{versions()}.",
             _main_table(results),
+            _worker_note(results),
             _memory_table(results),
             _hot_table(results),
             _processes_table(results),
@@ -146,6 +148,7 @@ def _main_table(results: Results) -> str:
             "added p50 ms",
             "gateway CPU ms",
             "Postgres CPU ms",
+            "worker CPU ms",
             "WAL bytes",
         ),
         rows,
@@ -164,12 +167,19 @@ def _main_row(results: Results, target: str, connections: int, *, is_stream: boo
         added,
         _optional(runs, "gateway_cpu_ms", ".3f"),
         _optional(runs, "postgres_cpu_ms", ".3f"),
+        _optional(runs, "worker_cpu_ms", ".3f"),
         _optional(runs, "wal_bytes", ",.0f"),
     )
 
 
 def _optional(runs: list[Run], name: str, form: str) -> str:
     return format(median(runs, name), form) if name in runs[0] else ""
+
+
+def _worker_note(results: Results) -> str:
+    runs = results.runs(WORKER, WORKER_CALLERS)
+    waiting, answered = median(runs, "waiting_messages"), median(runs, "answered")
+    return f"With the worker running, {waiting:,.0f} facts of a run's {answered:,.0f} waited for it when the run ended."
 
 
 def _memory_table(results: Results) -> str:
