@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from bench import processes
+from bench import processes, stages
 from bench.targets import ROOT, Target
 from spendra.development.embedded_postgres import EmbeddedPostgres
 from spendra.development.embedded_postgres.ports import free_port
@@ -46,7 +46,11 @@ class Database:
 
 
 def environment(database_url: str, upstream: str = "", *, role: str = "gateway") -> dict[str, str]:
-    variables = {"DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": f"spendra.settings.{role}"}
+    variables = {
+        "DATABASE_URL": database_url,
+        "DJANGO_SETTINGS_MODULE": f"spendra.settings.{role}",
+        "SPENDRA_METRICS_BEARER_TOKEN": stages.TOKEN,
+    }
     if upstream:
         variables |= {"OPENAI_BASE_URL": f"{upstream}/v1", "OPENAI_API_KEY": "sk-canned"}
     return processes.clean_environment(**variables)
