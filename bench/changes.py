@@ -163,18 +163,24 @@ def calling_keys(database: Database, *, count: int) -> tuple[str, ...]:
     return tuple(spendra_target.run_module("bench.many_callers", *options, database_url=database.url))
 
 
-def measure(folder: Path, *, rounds: int, seconds: float, connections: int) -> Results:
-    with canned_upstream() as upstream, big_company(folder) as database:
-        keys = calling_keys(database, count=CALLING_KEYS)
-        with spendra_target.gateway(folder, database, upstream) as gateway, changer_of(database) as changer:
-            target = dataclasses.replace(gateway, keys=keys)
-            assert target.pid is not None
-            took, grown_mb = first_request(target)
-            resident_mb = processes.resident_mb(target.pid)
-            target.measure(connections=connections, seconds=2, warmup=0)
-            runs = scenarios(target, changer, connections=connections, seconds=seconds)
-            figures = interleave(runs, rounds=rounds)
-        return Results(figures, took, resident_mb, grown_mb, database.verify())
+@dataclass(frozen=True)
+class How:
+    rounds: int
+    seconds: float  # measured in each run but that of the import
+    connections: int
+
+
+def measure(folder: Path, database: Database, upstream: str, keys: tuple[str, ...], how: How) -> Results:
+    """On a database that `big_company` has made, with keys of it."""
+    with spendra_target.gateway(folder, database, upstream) as gateway, changer_of(database) as changer:
+        target = dataclasses.replace(gateway, keys=keys)
+        assert target.pid is not None
+        took, grown_mb = first_request(target)
+        resident_mb = processes.resident_mb(target.pid)
+        target.measure(connections=how.connections, seconds=2, warmup=0)
+        runs = scenarios(target, changer, connections=how.connections, seconds=how.seconds)
+        figures = interleave(runs, rounds=how.rounds)
+    return Results(figures, took, resident_mb, grown_mb, database.verify())
 
 
 def table(results: Results) -> str:
@@ -216,18 +222,20 @@ def _row(results: Results, name: str, runs: list[Run]) -> tuple[str, ...]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.changes", description=__doc__)
+    add_options(parser)
+    how = How(**vars(parser.parse_args()))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    folder = BENCH_FOLDER / "changes"
+    with canned_upstream() as upstream, big_company(folder) as database:
+        results = measure(folder, database, upstream, calling_keys(database, count=CALLING_KEYS), how)
+    print("\n\n".join((table(results), profile(results), report.goal_table(results.goals()), results.verified)))
+    return 0 if all(goal.is_met for goal in results.goals()) else 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60.0, help="measured in each run but that of the import")
     parser.add_argument("--connections", type=int, default=32)
-    asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    results = measure(BENCH_FOLDER / "changes", **vars(asked))
-    print(
-        f"First request: {results.first_request_seconds:.2f} s, {results.grown_mb:.0f} MB more.\n\n{table(results)}\n"
-    )
-    print(profile(results))
-    print(f"\n{report.goal_table(results.goals())}\n\n{results.verified}")
-    return 0 if all(goal.is_met for goal in results.goals()) else 1
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ class Company:
         self.idle_agents = list(agents.exclude(id__in=spending.values("actor_id")))
         self.budgets = list(Budget.objects.filter(unit__in=many).order_by("id"))
         self.policies = list(Policy.objects.filter(organization=self.organization).order_by("id"))
-        self.idle_keys = list(Key.objects.filter(organization=self.organization, key_id__startswith="many-"))
+        idle = Key.objects.filter(organization=self.organization, key_id__startswith="many-", revoked_at=None)
+        self.idle_keys = list(idle.order_by("id"))
 
 
 Changes = Iterator[object]  # each step of it is one change, committed
