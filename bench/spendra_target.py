@@ -56,15 +56,15 @@ def environment(database_url: str, upstream: str = "", *, role: str = "gateway")
     return processes.clean_environment(**variables)
 
 
-def run(command: list[str], database_url: str) -> str:
+def run(command: list[str], database_url: str, *, role: str = "gateway") -> str:
     ran = subprocess.run(
-        command, cwd=ROOT, env=environment(database_url), stdout=subprocess.PIPE, text=True, check=True
+        command, cwd=ROOT, env=environment(database_url, role=role), stdout=subprocess.PIPE, text=True, check=True
     )
     return ran.stdout
 
 
-def run_module(name: str, *arguments: str, database_url: str) -> Any:
-    return json.loads(run([sys.executable, "-m", name, *arguments], database_url))
+def run_module(name: str, *arguments: str, database_url: str, role: str = "gateway") -> Any:
+    return json.loads(run([sys.executable, "-m", name, *arguments], database_url, role=role))
 
 
 @contextmanager
