@@ -36,7 +36,7 @@ PER_SECOND = {STEADY: 1000 / 60, FAST: 40.0}
 CALLING_KEYS = 1000  # more than the routes that outlive a change (apps/gateway/routes_kept.py)
 IMPORTED, IMPORT_SECONDS = 1000, 10.0
 LEAST_OF_QUIET = 0.80
-LOAD_SECONDS = 1.0
+LOAD_SECONDS, END_SECONDS = 1.0, 5.0
 # Each transaction that changes a rule leaves one token on the notes of what it moved.
 _CHANGES = "SELECT count(DISTINCT token) FROM budgets_governancechange"
 
@@ -78,10 +78,14 @@ class Changer:
         return answer
 
     def end(self) -> None:
-        """Its input is at its end, which is what it waits for."""
+        """Its input ends, which is what it waits for; unless this process was told to end in the middle of a run."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            self._process.wait()
 
 
 @contextmanager
