@@ -1,4 +1,4 @@
-.PHONY: help environment demo test test-system lint bench bench-history
+.PHONY: help environment demo test test-system lint bench bench-history bench-rules bench-scale
 .DEFAULT_GOAL := help
 
 PYTHON := .venv/bin/python
@@ -8,7 +8,9 @@ help:
 	@echo 'make test          lint, types, contracts, then all tests that Python packages alone can run'
 	@echo 'make test-system   the tests that need Debian packages or minutes'
 	@echo 'make lint          what `make test` begins with'
-	@echo 'make bench         speed, beside other gateways   (make bench-history: on ten million past entries)'
+	@echo 'make bench         speed, beside other gateways'
+	@echo '                   (make bench-history: on ten million past entries; bench-scale: what these cost to keep and'
+	@echo '                   to ask; bench-rules: with thousands of rules, and with rules that change)'
 
 environment:
 	@spendra/development/bootstrap/prepare
@@ -36,3 +38,9 @@ bench: environment
 
 bench-history: environment
 	@exec $(PYTHON) -m bench.history $(ARGS)
+
+bench-rules: environment
+	@exec $(PYTHON) -m bench.rules $(ARGS)
+
+bench-scale: environment
+	@exec $(PYTHON) -m bench.scale $(ARGS)

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from bench import peers, processes, report, spendra_target
-from bench.scenarios import Figures, interleave, on_money_core, over_http
+from bench.scenarios import WARMUP_SECONDS, Figures, Run, Scenario, http_name, interleave, on_money_core, over_http
 from bench.spendra_target import Database
 from bench.targets import ROOT, Target
 
@@ -54,7 +54,7 @@ def started(*, rounds: int, seconds: float) -> Iterator[Bench]:
     with ExitStack() as stack:
         upstream = stack.enter_context(canned_upstream())
         database = stack.enter_context(spendra_target.fresh_database(BENCH_FOLDER))
-        keys = spendra_target.populate(database)
+        keys = spendra_target.populate(database, with_rules=True)
         yield Bench(
             upstream=upstream,
             database=database,
@@ -76,6 +76,8 @@ def beside_peers(bench: Bench) -> Figures:
     figures: Figures = {}
     for connections in report.CONCURRENCIES:
         scenarios = [over_http(target, connections=connections, seconds=bench.seconds) for target in targets]
+        if connections == report.WORKER_CALLERS:
+            scenarios.append(beside_worker(bench, contended))
         figures |= interleave(scenarios, rounds=bench.rounds)
     streaming = [target for target in targets if target.streams]
     streamed = [over_http(target, connections=32, seconds=bench.seconds, is_stream=True) for target in streaming]
@@ -84,6 +86,19 @@ def beside_peers(bench: Bench) -> Figures:
         assert target.pid is not None
         bench.memory_mb[target.name] = (before[target.name], processes.resident_mb(target.pid))
     return figures
+
+
+def beside_worker(bench: Bench, target: Target) -> Scenario:
+    """A worker is started for each run, so that no other run has one beside it."""
+
+    def run() -> Run:
+        with spendra_target.worker(BENCH_FOLDER, bench.database) as pid:
+            seen = dataclasses.replace(target, worker_pid=pid).measure(
+                connections=report.WORKER_CALLERS, seconds=bench.seconds, warmup=WARMUP_SECONDS
+            )
+            return seen | {"waiting_messages": bench.database.waiting_messages()}
+
+    return Scenario(http_name(report.WORKER, report.WORKER_CALLERS), run)
 
 
 def hot_budget(bench: Bench) -> Figures:

@@ -1,103 +1,116 @@
 """`python -m bench.changes`: what changes of rules cost the requests beside them.
 
-One gateway, one company with as many rules as `bench.many_rules` makes, callers with 64 of its keys. Runs take turns:
-nobody changes anything; a thousand single changes a minute; forty a second; a thousand keys imported in one
-transaction in mid-run. Exits 1 where a thousand changes a minute, or such an import, take more than a fifth of the
-throughput, where a first request waits a second for its rules, or where any request fails.
+One gateway, one company with as many rules as `bench.many_rules` makes, a thousand of its keys that call in turn. Runs
+take turns: nobody changes anything; a thousand single changes a minute; forty a second; a thousand keys imported in one
+transaction. Changes are made by `bench.changing`, and counted in the database by the tokens that they left. Exits 1
+where a thousand changes a minute, or such an import, take more than a fifth of the throughput, where a first request
+waits a second for its rules, where any request fails, or where fewer changes were made than planned.
 """
 
 import argparse
 import dataclasses
-import itertools
 import json
 import signal
+import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from bench import many_rules, processes, spendra_target
+from bench import many_rules, processes, report, spendra_target, stages
 from bench.__main__ import BENCH_FOLDER, canned_upstream
+from bench.report import Goal
 from bench.scenarios import WARMUP_SECONDS, Figures, Run, Scenario, interleave, median
-from bench.targets import BODY, Target
+from bench.spendra_target import Database
+from bench.targets import BODY, ROOT, Target
 
 ORGANIZATION = "bench"
 QUIET, STEADY, FAST, IMPORT = "no changes", "a thousand a minute", "forty a second", "import of a thousand keys"
 PER_SECOND = {STEADY: 1000 / 60, FAST: 40.0}
-IMPORTED = 1000
-MOST_LOST = 0.20
-LOAD_SECONDS = 1.0
-
-Connection = psycopg.Connection[Any]
-
-# In turn, each in a transaction of its own, on rows that no caller spends by: what administrators do all day.
-_KEYS = "SELECT id FROM keys_key WHERE key_id LIKE 'many-%' ORDER BY id"
-_UNITS = "SELECT id FROM orgs_unit WHERE name LIKE 'many %' ORDER BY id"
-_BUDGETS = f"SELECT id FROM budgets_budget WHERE unit_id IN ({_UNITS}) ORDER BY id"
-_CHANGES = (
-    (_KEYS, "UPDATE keys_key SET revoked_at = CASE WHEN revoked_at IS NULL THEN now() END WHERE id = %s"),
-    (_BUDGETS, "UPDATE budgets_budget SET amount = amount + 1 WHERE id = %s"),
-    (_UNITS, "UPDATE orgs_unit SET name = name || '.' WHERE id = %s"),
-    (_KEYS, "UPDATE keys_grant SET pattern = pattern || '*' WHERE key_id = %s"),
-    (_BUDGETS, "UPDATE budgets_budget SET archived_at = CASE WHEN archived_at IS NULL THEN now() END WHERE id = %s"),
-)
+CALLING_KEYS = 1000  # more than the routes that outlive a change (apps/gateway/routes_kept.py)
+IMPORTED, IMPORT_SECONDS = 1000, 10.0
+LEAST_OF_QUIET = 0.80
+LOAD_SECONDS, END_SECONDS = 1.0, 5.0
+# Each transaction that changes a rule leaves one token on the notes of what it moved.
+_CHANGES = "SELECT count(DISTINCT token) FROM budgets_governancechange"
 
 
 class Changer:
-    """Changes rules beside a run, each change at its time, whatever the others took."""
+    """`bench.changing`, which changes what it is told while something else goes on."""
 
-    def __init__(self, url: str) -> None:
-        self._connection = psycopg.connect(url, autocommit=True)
-        self._made = itertools.count()
-        ids = {query: [row[0] for row in self._connection.execute(query)] for query, _ in _CHANGES}
-        self._changes = [(statement, ids[query]) for query, statement in _CHANGES]
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.changing", "--organization", ORGANIZATION],
+            cwd=ROOT,
+            env=spendra_target.environment(database.url),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._answer()
 
-    def one(self) -> None:
-        number = next(self._made)
-        statement, ids = self._changes[number % len(self._changes)]
-        self._connection.execute(statement, [ids[number % len(ids)]])
+    def beside(self, run: Callable[[], Run], asked: dict[str, Any], *, planned: int) -> Run:
+        before = self._count()
+        assert self._process.stdin is not None
+        print(json.dumps(asked), file=self._process.stdin, flush=True)
+        seen = run()
+        told = json.loads(self._answer())
+        made = self._count() - before
+        return seen | {"planned": planned, "changes": made, "changer_cores": told["cpu_seconds"] / told["seconds"]}
 
-    def import_keys(self) -> None:
-        prefix = f"imported-{next(self._made)}-"
-        many_rules.import_keys(self._connection, ORGANIZATION, count=IMPORTED, prefix=prefix)
+    def _count(self) -> int:
+        with psycopg.connect(self._database.url) as connection:
+            row = connection.execute(_CHANGES).fetchone()
+        return int(row[0]) if row else 0
 
-    @contextmanager
-    def beside(self, act: Callable[[], None], *, after: float, every: float | None) -> Iterator[None]:
-        is_over = threading.Event()
-        first = time.perf_counter() + after
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"bench.changing ended with {self._process.wait()}: what it says is above.")
+        return answer
 
-        def run() -> None:
-            for number in itertools.count():
-                due = first + number * (every or 0)
-                if (number and every is None) or is_over.wait(max(0, due - time.perf_counter())):
-                    return
-                act()
-
-        thread = threading.Thread(target=run)
-        thread.start()
+    def end(self) -> None:
+        """Its input ends, which is what it waits for; unless this process was told to end in the middle of a run."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         try:
-            yield
-        finally:
-            is_over.set()
-            thread.join()
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            self._process.wait()
+
+
+@contextmanager
+def changer_of(database: Database) -> Iterator[Changer]:
+    changer = Changer(database)
+    try:
+        yield changer
+    finally:
+        changer.end()
 
 
 def scenarios(target: Target, changer: Changer, *, connections: int, seconds: float) -> list[Scenario]:
-    def measure() -> Run:
-        return target.measure(connections=connections, seconds=seconds, warmup=WARMUP_SECONDS)
+    def measure(measured: float = seconds) -> Run:
+        before = stages.read(target)
+        seen = target.measure(connections=connections, seconds=measured, warmup=WARMUP_SECONDS)
+        return seen | stages.between(before, stages.read(target))
 
     def steadily(per_second: float) -> Run:
-        with changer.beside(changer.one, after=0, every=1 / per_second):
-            return measure()
+        changes = round(per_second * (WARMUP_SECONDS + seconds))
+        asked = {"changes": changes, "seconds": WARMUP_SECONDS + seconds}
+        return changer.beside(measure, asked, planned=changes)
 
     def importing() -> Run:
-        with changer.beside(changer.import_keys, after=WARMUP_SECONDS + seconds / 2, every=None):
-            return measure()
+        asked = {"import": {"count": IMPORTED, "after": WARMUP_SECONDS + IMPORT_SECONDS / 3}}
+        return changer.beside(lambda: measure(IMPORT_SECONDS), asked, planned=1)
 
     return [
         Scenario(QUIET, measure),
@@ -105,6 +118,30 @@ def scenarios(target: Target, changer: Changer, *, connections: int, seconds: fl
         Scenario(FAST, lambda: steadily(PER_SECOND[FAST])),
         Scenario(IMPORT, importing),
     ]
+
+
+@dataclass(frozen=True)
+class Results:
+    figures: Figures
+    first_request_seconds: float  # of a gateway that held no rules yet
+    resident_mb: float  # of that gateway then, at rest
+    grown_mb: float  # by that request
+    verified: str
+
+    def of_quiet(self, name: str) -> float:
+        rate, quiet = (median(self.figures[which], "requests_per_second") for which in (name, QUIET))
+        return rate / quiet
+
+    def goals(self) -> list[Goal]:
+        every_run = [run for runs in self.figures.values() for run in runs]
+        return [
+            Goal("throughput beside a thousand changes a minute", self.of_quiet(STEADY), LEAST_OF_QUIET, True),
+            Goal("throughput beside an import of a thousand keys", self.of_quiet(IMPORT), LEAST_OF_QUIET, True),
+            Goal("first request of a new gateway, s", self.first_request_seconds, LOAD_SECONDS, False),
+            Goal("requests that failed", sum(run["failed"] for run in every_run), 0, False),
+            Goal("changes not made in time", sum(run.get("planned", 0) - run.get("changes", 0) for run in every_run), 0,
+                 False),
+        ]  # fmt: skip
 
 
 def first_request(target: Target) -> tuple[float, float]:
@@ -116,50 +153,93 @@ def first_request(target: Target) -> tuple[float, float]:
         return time.perf_counter() - began_at, processes.resident_mb(target.pid) - before
 
 
-def table(figures: Figures) -> str:
-    quiet = median(figures[QUIET], "requests_per_second")
-    head = ("rules change", "requests/s", "of quiet", "p50 ms", "p99 ms", "gateway CPU ms", "failed")
-    lines = [f"| {' | '.join(head)} |", "| --- " + "| ---: " * (len(head) - 1) + "|"]
-    for name, runs in figures.items():
-        rate = median(runs, "requests_per_second")
-        failed, asked = (sum(run[figure] for run in runs) for figure in ("failed", "requests"))
-        times = " | ".join(f"{median(runs, figure):.2f}" for figure in ("p50_ms", "p99_ms", "gateway_cpu_ms"))
-        lines.append(f"| {name} | {rate:,.0f} | {rate / quiet:.2f} | {times} | {failed / asked:.2%} |")
-    return "\n".join(lines)
+@contextmanager
+def big_company(folder: Path) -> Iterator[Database]:
+    with spendra_target.fresh_database(folder) as database:
+        spendra_target.populate(database, with_rules=False)
+        with psycopg.connect(database.url) as connection:
+            many_rules.add(connection, ORGANIZATION)
+        yield database
 
 
-def misses(figures: Figures, load_seconds: float) -> list[str]:
-    quiet = median(figures[QUIET], "requests_per_second")
-    found = [
-        f"{name}: {median(figures[name], 'requests_per_second') / quiet:.2f} of the quiet throughput"
-        for name in (STEADY, IMPORT)
-        if median(figures[name], "requests_per_second") < (1 - MOST_LOST) * quiet
+def calling_keys(database: Database, *, count: int) -> tuple[str, ...]:
+    options = ("--organization", ORGANIZATION, "--keys", str(count))
+    return tuple(spendra_target.run_module("bench.many_callers", *options, database_url=database.url))
+
+
+@dataclass(frozen=True)
+class How:
+    rounds: int
+    seconds: float  # measured in each run but that of the import
+    connections: int
+
+
+def measure(folder: Path, database: Database, upstream: str, keys: tuple[str, ...], how: How) -> Results:
+    """On a database that `big_company` has made, with keys of it."""
+    with spendra_target.gateway(folder, database, upstream) as gateway, changer_of(database) as changer:
+        target = dataclasses.replace(gateway, keys=keys)
+        assert target.pid is not None
+        took, grown_mb = first_request(target)
+        resident_mb = processes.resident_mb(target.pid)
+        target.measure(connections=how.connections, seconds=2, warmup=0)
+        runs = scenarios(target, changer, connections=how.connections, seconds=how.seconds)
+        figures = interleave(runs, rounds=how.rounds)
+    return Results(figures, took, resident_mb, grown_mb, database.verify())
+
+
+def table(results: Results) -> str:
+    head = ("rules change", "requests/s", "of quiet", "p50 ms", "p99 ms", "gateway CPU ms", "Postgres CPU ms",
+            "changer, of a core", "changes", "failed")  # fmt: skip
+    return report.table(head, (_row(results, name, runs) for name, runs in results.figures.items()))
+
+
+def profile(results: Results) -> str:
+    """Where the time of a request goes, by the gateway's own metrics."""
+    figures = {
+        "key to verdict ms": "admission_ms",
+        "one reserve ms": "reserve_ms",
+        "one settle ms": "settle_ms",
+        "requests a reserve": "reserve_batch",
+        "reserves a request": "reserves_a_request",
+    }
+    rows = [
+        (name, *(f"{median(runs, figure):.2f}" for figure in figures.values()))
+        for name, runs in results.figures.items()
     ]
-    found += [f"{name}: requests failed" for name, runs in figures.items() if any(run["failed"] for run in runs)]
-    return found + ([f"the first request took {load_seconds:.2f} s"] if load_seconds >= LOAD_SECONDS else [])
+    return report.table(("rules change", *figures), rows)
+
+
+def _row(results: Results, name: str, runs: list[Run]) -> tuple[str, ...]:
+    failed, asked = (sum(run[figure] for run in runs) for figure in ("failed", "requests"))
+    rate = median(runs, "requests_per_second")
+    return (
+        name,
+        f"{rate:,.0f}",
+        f"{results.of_quiet(name):.2f}",
+        *(f"{median(runs, figure):.2f}" for figure in ("p50_ms", "p99_ms")),
+        *(f"{median(runs, figure):.3f}" for figure in ("gateway_cpu_ms", "postgres_cpu_ms")),
+        report.optional(runs, "changer_cores", ".2f"),
+        report.optional(runs, "changes", ",.0f"),
+        f"{failed / asked:.2%}",
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.changes", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="measured in each run")
-    parser.add_argument("--connections", type=int, default=32)
-    asked = parser.parse_args()
+    add_options(parser)
+    how = How(**vars(parser.parse_args()))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = BENCH_FOLDER / "changes"
-    with canned_upstream() as upstream, spendra_target.fresh_database(folder) as database:
-        keys = spendra_target.populate(database)["spread"]
-        with psycopg.connect(database.url) as connection:
-            many_rules.add(connection, ORGANIZATION)
-        with spendra_target.gateway(folder, database, upstream) as gateway:
-            target = dataclasses.replace(gateway, keys=tuple(keys))
-            load_seconds, grown_mb = first_request(target)
-            runs = scenarios(target, Changer(database.url), connections=asked.connections, seconds=asked.seconds)
-            figures = interleave(runs, rounds=asked.rounds)
-    print(f"First request: {load_seconds:.2f} s, {grown_mb:.0f} MB more.\n\n{table(figures)}")
-    missed = misses(figures, load_seconds)
-    print("\n".join(missed), file=sys.stderr)
-    return 1 if missed else 0
+    with canned_upstream() as upstream, big_company(folder) as database:
+        results = measure(folder, database, upstream, calling_keys(database, count=CALLING_KEYS), how)
+    print("\n\n".join((table(results), profile(results), report.goal_table(results.goals()), results.verified)))
+    return 0 if all(goal.is_met for goal in results.goals()) else 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60.0, help="measured in each run but that of the import")
+    parser.add_argument("--connections", type=int, default=32)
 
 
 if __name__ == "__main__":

@@ -41,18 +41,18 @@ class History:
 
     def __init__(self, folder: Path, server_url: str, postgres_pid: int) -> None:
         self._note = folder / "history.json"
-        self._server_url, self._postgres_pid = server_url, postgres_pid
+        self.server_url, self._postgres_pid = server_url, postgres_pid
 
     def database(self, name: str) -> Database:
-        return Database(f"{self._server_url.rpartition('/')[0]}/{name}", self._postgres_pid)
+        return Database(f"{self.server_url.rpartition('/')[0]}/{name}", self._postgres_pid)
 
     def make(self, name: str) -> list[str]:
         """A new one; returns a key for each of its spenders."""
-        with psycopg.connect(self._server_url, autocommit=True) as connection:
+        with psycopg.connect(self.server_url, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}"')
             connection.execute(f'CREATE DATABASE "{name}"')
         self.database(name).manage("migrate", "--verbosity", "0")
-        return spendra_target.populate(self.database(name))["spread"]
+        return spendra_target.populate(self.database(name), with_rules=False)["spread"]
 
     def kept_keys(self, entries: int) -> list[str] | None:
         """Of the full database of an earlier run, where it is still what this run needs. Asks for the empty one."""

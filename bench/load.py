@@ -1,4 +1,4 @@
-"""The load client: keep-alive connections that each send the same request again as soon as the answer is whole.
+"""The load client: keep-alive connections that each send a request again as soon as the answer is whole.
 
 `python -m bench.load URL --body … --connections 32 --watch NAME=PID` prints one JSON object. Raw asyncio on uvloop, so
 that the client costs a few hundredths of a millisecond a request and leaves the machine to the target. It also reads
@@ -7,9 +7,11 @@ the CPU time of the watched processes at both ends of the measured window, so th
 
 import argparse
 import asyncio
+import itertools
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -39,10 +41,10 @@ class Measured:
 
 
 class LoadConnection(asyncio.Protocol):
-    """Sends its request, reads one whole answer, sends it again."""
+    """Sends a request, reads one whole answer, sends the next."""
 
-    def __init__(self, request: bytes, measured: Measured, done: "asyncio.Future[None]") -> None:
-        self._request, self._measured, self._done = request, measured, done
+    def __init__(self, requests: Iterator[bytes], measured: Measured, done: "asyncio.Future[None]") -> None:
+        self._requests, self._measured, self._done = requests, measured, done
         self._received = bytearray()
         self._began_at = 0.0
 
@@ -69,7 +71,7 @@ class LoadConnection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._began_at = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
 
 def _is_whole(received: bytearray) -> bool:
@@ -92,7 +94,7 @@ def render_request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
 
 
 async def drive(url: str, requests: list[bytes], asked: argparse.Namespace) -> dict[str, Any]:
-    """Each connection keeps to one of `requests`, dealt out in turn: one request a key spreads the load over keys."""
+    """`requests`, one a key, are dealt out to the connections in turn; one that gets several sends them in turn."""
     loop = asyncio.get_running_loop()
     now = time.perf_counter()
     measured = Measured(starts_at=now + asked.warmup, ends_at=now + asked.warmup + asked.seconds)
@@ -102,7 +104,8 @@ async def drive(url: str, requests: list[bytes], asked: argparse.Namespace) -> d
     ends = [loop.create_future() for _ in range(asked.connections)]
     parts = urlsplit(url)
     for number, done in enumerate(ends):
-        make = partial(LoadConnection, requests[number % len(requests)], measured, done)
+        own = itertools.cycle(requests[number % len(requests) :: asked.connections])
+        make = partial(LoadConnection, own, measured, done)
         await loop.create_connection(make, parts.hostname or "", parts.port or 80)
     await asyncio.gather(*ends)
     return {**summarize(measured), "cpu_seconds": {name: round(end - start, 3) for name, (start, end) in cpu.items()}}

@@ -34,23 +34,40 @@ SELECT gen_random_uuid(), %(organization)s, parent.id, child.id
 FROM numbered child JOIN numbered parent
     ON child.kind = 'agent' AND child.n %% 4 = 0 AND parent.kind = 'team' AND parent.n = (child.n + 1) %% parent.of
 """
+# One a unit, of all kinds; what a request for openai/gpt-4.1-mini asks for fits under each of them for ever.
 _BUDGETS = """
 INSERT INTO budgets_budget (id, organization_id, unit_id, applies_to_each, measure, period_kind, amount, hardness,
-    counts_from_now, created_at)
-SELECT gen_random_uuid(), %(organization)s, id, '', 'nanos', 'month', 1000000000000000, 'hard', true, now()
-FROM orgs_unit WHERE organization_id = %(organization)s AND name LIKE 'many %%' LIMIT %(budgets)s::integer
+    selector, counts_from_now, created_at)
+SELECT gen_random_uuid(), %(organization)s, id, '', CASE WHEN n %% 5 = 0 THEN 'requests' ELSE 'nanos' END,
+    CASE WHEN n %% 4 = 0 THEN 'day' ELSE 'month' END, 1000000000000000,
+    CASE WHEN n %% 7 = 0 THEN 'soft' ELSE 'hard' END,
+    CASE WHEN n %% 9 = 0 THEN '{"tools": ["web_search"]}' WHEN n %% 3 = 0 THEN '{"models": ["openai/*"]}'
+        ELSE '{}' END::jsonb, true, now()
+FROM (SELECT id, row_number() OVER (ORDER BY length(name), name) AS n FROM orgs_unit
+      WHERE organization_id = %(organization)s AND name LIKE 'many %%') unit
+WHERE n <= %(budgets)s
 """
+# One a unit, and every hundredth the organization's, of all kinds; that request passes each of them.
 _POLICIES = """
-WITH policy AS (
+WITH shape (place, kind, state, rule, selector) AS (VALUES
+    (0, 'allowlist', 'active', '{"models": ["openai/*", "anthropic/claude-*"], "tools": ["web_search"]}', '{}'),
+    (1, 'per_request_limit', 'active', '{"max_nanos": "2000000000"}', '{"models": ["openai/*"]}'),
+    (2, 'review', 'active', '{"above_nanos": "1000000000"}', '{"actor_kinds": ["agent"]}'),
+    (3, 'alert', 'active', '{"thresholds": [80, 100]}', '{}'),
+    (4, 'per_request_limit', 'active', '{"max_input_tokens": 1000000}', '{"environments": ["production"]}'),
+    (5, 'allowlist', 'active', '{"models": ["openai/gpt-4.1-nano"]}', '{"environments": ["staging"]}'),
+    (6, 'per_request_limit', 'shadow', '{"max_output_tokens": 30000}', '{}')),
+unit AS (SELECT id, row_number() OVER (ORDER BY length(name), name) AS n FROM orgs_unit
+         WHERE organization_id = %(organization)s AND name LIKE 'many %%'),
+policy AS (
     INSERT INTO policies_policy (id, organization_id, unit_id, name, kind, revision, created_at)
-    SELECT gen_random_uuid(), %(organization)s, id, name, 'per_request_limit', 1, now()
-    FROM orgs_unit WHERE organization_id = %(organization)s AND name LIKE 'many %%'
-    LIMIT %(policies)s::integer RETURNING *)
+    SELECT gen_random_uuid(), %(organization)s, CASE WHEN n %% 100 > 0 THEN unit.id END, 'many ' || n, kind, 1, now()
+    FROM unit JOIN shape ON place = n %% 7 WHERE n <= %(policies)s RETURNING *)
 INSERT INTO policies_policyversion (id, organization_id, policy_id, number, selector, rule, state, created_by,
-    created_at, activated_at)
-SELECT gen_random_uuid(), organization_id, id, 1, '{"models": ["openai/*"]}', '{"max_usd": "2.00"}', 'active', 'bench',
-    now(), now()
-FROM policy
+    created_at, activated_at, shadowed_at)
+SELECT gen_random_uuid(), organization_id, id, 1, selector::jsonb, rule::jsonb, state, 'bench', now(),
+    CASE state WHEN 'active' THEN now() END, CASE state WHEN 'shadow' THEN now() END
+FROM policy JOIN shape ON place = substr(name, 6)::bigint %% 7
 """
 _KEYS = f"""
 {_NUMBERED}

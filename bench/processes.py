@@ -14,11 +14,16 @@ from pathlib import Path
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 120
+END_SECONDS = 30  # longer than our roles take to drain
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
 class DidNotStart(Exception):
+    pass
+
+
+class DidNotEnd(Exception):
     pass
 
 
@@ -51,7 +56,7 @@ def running(
         finally:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -83,6 +88,10 @@ def tree(root: int) -> list[int]:
     for pid in found:
         found.extend(children[pid])
     return found
+
+
+def still_running(pids: Sequence[int]) -> list[int]:
+    return [pid for pid in pids if _stat(pid)[:1] not in ([], ["Z"])]
 
 
 def cpu_seconds(root: int) -> float:

@@ -16,12 +16,14 @@ from bench.targets import ROOT
 
 DIRECT, LITELLM, PORTKEY = "upstream", "LiteLLM", "Portkey"
 CONTENDED, SPREAD = "Spendra, contended", "Spendra, spread"
+WORKER = "Spendra, contended, worker running"
 ONE_BUDGET, MANY_BUDGETS = "one budget", "64 budgets"
 ONE_PROCESS, TWO_PROCESSES = "one process", "two processes"
 DOCUMENT = ROOT / "docs" / "performance.md"
+SCALE_DOCUMENT = ROOT / "docs" / "scale.md"
 CONCURRENCIES = (1, 32, 128)
-HOT_CALLERS = 64
-TARGETS = (DIRECT, LITELLM, PORTKEY, CONTENDED, SPREAD)
+HOT_CALLERS, WORKER_CALLERS = 64, 32
+TARGETS = (DIRECT, LITELLM, PORTKEY, CONTENDED, SPREAD, WORKER)
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,11 @@ def write(results: Results, folder: Path) -> str:
             f"Taken {taken_at:%Y-%m-%d %H:%M} UTC on {machine()}.",
             f"{versions()}.",
             _main_table(results),
+            _worker_note(results),
             _memory_table(results),
             _hot_table(results),
             _processes_table(results),
-            _goal_table(results),
+            goal_table(results.goals()),
             f"Failed requests: {results.failed()}. `ledger_verify` afterwards: {results.verified}",
         )
     )
@@ -103,11 +106,14 @@ def write(results: Results, folder: Path) -> str:
     return text
 
 
-def put_into_document(section: str, text: str) -> None:
+def put_into_document(section: str, text: str, *, document: Path = DOCUMENT) -> None:
     """Between the two comments that name the section."""
     begins, ends = f"<!-- {section} -->", f"<!-- end of {section} -->"
-    before, _, rest = DOCUMENT.read_text().partition(begins)
-    DOCUMENT.write_text(f"{before}{begins}\n\n{text}\n\n{ends}{rest.partition(ends)[2]}")
+    before, found, rest = document.read_text().partition(begins)
+    _, is_whole, after = rest.partition(ends)
+    if not found or not is_whole:
+        raise ValueError(f"{document.name} has no section between {begins} and {ends}.")
+    document.write_text(f"{before}{begins}\n\n{text}\n\n{ends}{after}")
 
 
 def _plain(results: Results) -> dict[str, Any]:
@@ -136,7 +142,7 @@ def _main_table(results: Results) -> str:
         for name in TARGETS
         if http_name(name, at, is_stream=is_stream) in results.figures
     ]
-    return _table(
+    return table(
         (
             "",
             "callers",
@@ -146,6 +152,7 @@ def _main_table(results: Results) -> str:
             "added p50 ms",
             "gateway CPU ms",
             "Postgres CPU ms",
+            "worker CPU ms",
             "WAL bytes",
         ),
         rows,
@@ -162,19 +169,26 @@ def _main_row(results: Results, target: str, connections: int, *, is_stream: boo
         f"{median(runs, 'p50_ms'):.2f}",
         f"{median(runs, 'p99_ms'):.2f}",
         added,
-        _optional(runs, "gateway_cpu_ms", ".3f"),
-        _optional(runs, "postgres_cpu_ms", ".3f"),
-        _optional(runs, "wal_bytes", ",.0f"),
+        optional(runs, "gateway_cpu_ms", ".3f"),
+        optional(runs, "postgres_cpu_ms", ".3f"),
+        optional(runs, "worker_cpu_ms", ".3f"),
+        optional(runs, "wal_bytes", ",.0f"),
     )
 
 
-def _optional(runs: list[Run], name: str, form: str) -> str:
+def optional(runs: list[Run], name: str, form: str) -> str:
     return format(median(runs, name), form) if name in runs[0] else ""
+
+
+def _worker_note(results: Results) -> str:
+    runs = results.runs(WORKER, WORKER_CALLERS)
+    waiting, answered = median(runs, "waiting_messages"), median(runs, "answered")
+    return f"With the worker running, {waiting:,.0f} facts of a run's {answered:,.0f} waited for it when the run ended."
 
 
 def _memory_table(results: Results) -> str:
     rows = [(name, f"{before:.0f}", f"{after:.0f}") for name, (before, after) in results.memory_mb.items()]
-    return _table(("resident memory, MB", "at start", "after the load"), rows)
+    return table(("resident memory, MB", "at start", "after the load"), rows)
 
 
 def _hot_table(results: Results) -> str:
@@ -183,28 +197,28 @@ def _hot_table(results: Results) -> str:
         core, http = results.figures[core_name(name)], results.runs(name, HOT_CALLERS)
         figures = (median(core, "pairs_per_second"), median(http, "requests_per_second"), median(http, "p99_ms"))
         rows.append((label, *(f"{figure:,.0f}" for figure in figures)))
-    return _table(("reserve + settle pairs a second", "money core alone", "over HTTP", "p99 ms over HTTP"), rows)
+    return table(("reserve + settle pairs a second", "money core alone", "over HTTP", "p99 ms over HTTP"), rows)
 
 
 def _processes_table(results: Results) -> str:
     rows = [(name, f"{results.rate(name, HOT_CALLERS):,.0f}") for name in (ONE_PROCESS, TWO_PROCESSES)]
-    return _table(("one port, 64 callers", "requests/s"), rows)
+    return table(("one port, 64 callers", "requests/s"), rows)
 
 
-def _goal_table(results: Results) -> str:
-    rows = [(goal.name, f"{goal.value:.2f}", goal.wanted, "yes" if goal.is_met else "NO") for goal in results.goals()]
-    return _table(("goal", "measured", "wanted", "met"), rows)
+def goal_table(goals: Iterable[Goal]) -> str:
+    rows = [(goal.name, f"{goal.value:,.2f}", goal.wanted, "yes" if goal.is_met else "NO") for goal in goals]
+    return table(("goal", "measured", "wanted", "met"), rows)
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     ruled = ("---", *("---:" for _ in head[1:]))
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ruled, *rows))
 
 
 def write_history(figures: Figures, ratios: dict[str, float], *, entries: int, folder: Path) -> str:
     rows = [(name, f"{ratio:.3f}") for name, ratio in ratios.items()]
-    table = _table((f"{entries:,} past entries, of an empty ledger", "ratio"), rows)
-    text = f"Taken {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {machine()}.\n\n{table}"
+    ruled = table((f"{entries:,} past entries, of an empty ledger", "ratio"), rows)
+    text = f"Taken {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {machine()}.\n\n{ruled}"
     (folder / "history.md").write_text(text + "\n")
     record = {"machine": machine(), "entries": entries, "ratios": ratios, "figures": figures}
     (folder / "history-results.json").write_text(json.dumps(record, indent=1) + "\n")

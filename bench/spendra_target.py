@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from bench import processes
+from bench import processes, stages
 from bench.targets import ROOT, Target
 from spendra.development.embedded_postgres import EmbeddedPostgres
 from spendra.development.embedded_postgres.ports import free_port
@@ -20,6 +21,7 @@ from spendra.development.embedded_postgres.ports import free_port
 # fsync, synchronous_commit and full_page_writes are on. The log may grow, so that no checkpoint falls into one run and
 # not into another.
 POSTGRES_SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", "shared_buffers": "512MB"}
+CATCH_UP_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -36,23 +38,33 @@ class Database:
             connection.execute("ANALYZE")  # a month filled in minutes has no statistics yet
         return self.manage("ledger_verify").strip()
 
+    def waiting_messages(self) -> int:
+        """What the relay of a worker has not taken yet."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            row = connection.execute("SELECT count(*) FROM outbox_outboxmessage").fetchone()
+        return int(row[0]) if row else 0
 
-def environment(database_url: str, upstream: str = "") -> dict[str, str]:
-    variables = {"DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "spendra.settings.gateway"}
+
+def environment(database_url: str, upstream: str = "", *, role: str = "gateway") -> dict[str, str]:
+    variables = {
+        "DATABASE_URL": database_url,
+        "DJANGO_SETTINGS_MODULE": f"spendra.settings.{role}",
+        "SPENDRA_METRICS_BEARER_TOKEN": stages.TOKEN,
+    }
     if upstream:
         variables |= {"OPENAI_BASE_URL": f"{upstream}/v1", "OPENAI_API_KEY": "sk-canned"}
     return processes.clean_environment(**variables)
 
 
-def run(command: list[str], database_url: str) -> str:
+def run(command: list[str], database_url: str, *, role: str = "gateway") -> str:
     ran = subprocess.run(
-        command, cwd=ROOT, env=environment(database_url), stdout=subprocess.PIPE, text=True, check=True
+        command, cwd=ROOT, env=environment(database_url, role=role), stdout=subprocess.PIPE, text=True, check=True
     )
     return ran.stdout
 
 
-def run_module(name: str, *arguments: str, database_url: str) -> Any:
-    return json.loads(run([sys.executable, "-m", name, *arguments], database_url))
+def run_module(name: str, *arguments: str, database_url: str, role: str = "gateway") -> Any:
+    return json.loads(run([sys.executable, "-m", name, *arguments], database_url, role=role))
 
 
 @contextmanager
@@ -73,8 +85,9 @@ def fresh_database(bench_folder: Path) -> Iterator[Database]:
         yield database
 
 
-def populate(database: Database) -> dict[str, list[str]]:
-    keys: dict[str, list[str]] = run_module("bench.populate", database_url=database.url)
+def populate(database: Database, *, with_rules: bool) -> dict[str, list[str]]:
+    options = ["--rules"] if with_rules else []
+    keys: dict[str, list[str]] = run_module("bench.populate", *options, database_url=database.url)
     return keys
 
 
@@ -97,3 +110,30 @@ def gateway(bench_folder: Path, database: Database, upstream: str, *, count: int
             postgres_pid=database.postgres_pid,
             database_url=database.url,
         )
+
+
+@contextmanager
+def worker(bench_folder: Path, database: Database) -> Iterator[int]:
+    """Its process id, once it has nothing more to catch up with. DidNotEnd where it does not end whole."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, "manage.py", "worker", "--metrics-port", url.rpartition(":")[2]]
+    with processes.running(
+        command,
+        log=bench_folder / "worker.log",
+        ready_url=f"{url}/health",
+        environment=environment(database.url, role="worker"),
+        folder=ROOT,
+    ) as process:
+        _catch_up(database)
+        children = processes.tree(process.pid)
+        yield process.pid
+    if process.returncode or processes.still_running(children):
+        raise processes.DidNotEnd(f"The worker ended with {process.returncode}: look into {bench_folder}/worker.log.")
+
+
+def _catch_up(database: Database) -> None:
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    while waiting := database.waiting_messages():
+        if time.monotonic() > deadline:
+            raise processes.DidNotStart(f"After {CATCH_UP_SECONDS} s the worker still has {waiting} messages to take.")
+        time.sleep(0.2)

@@ -34,6 +34,7 @@ class Target:
     streams: bool = True
     postgres_pid: int | None = None
     database_url: str = ""
+    worker_pid: int | None = None
 
     def measure(self, *, connections: int, seconds: float, warmup: float, is_stream: bool = False) -> dict[str, Any]:
         """One run of the load client in a process of its own. Adds the WAL that the whole run wrote, a request."""
@@ -58,7 +59,7 @@ class Target:
         command += ["--connections", str(connections), "--seconds", str(seconds), "--warmup", str(warmup)]
         command += [part for header in CLIENT_HEADERS + self.headers for part in ("--header", header)]
         command += [part for key in self.keys for part in ("--key", key)]
-        watched = {"gateway": self.pid, "postgres": self.postgres_pid}
+        watched = {"gateway": self.pid, "postgres": self.postgres_pid, "worker": self.worker_pid}
         return command + [part for name, pid in watched.items() if pid for part in ("--watch", f"{name}={pid}")]
 
     def _wal_position(self) -> int:

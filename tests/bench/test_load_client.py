@@ -66,6 +66,12 @@ def test_keys_are_dealt_out_to_connections() -> None:
     assert 0 < seen["failed"] < seen["requests"]
 
 
+def test_more_keys_than_connections_are_all_used() -> None:
+    with sandbox_process() as url:
+        seen = load(url, "--connections", "1", "--key", "sk-good", "--key", "sk-good", "--key", "spk_refused")
+    assert abs(seen["failed"] - seen["requests"] / 3) <= 1
+
+
 def test_the_cpu_time_of_a_watched_process_is_counted(upstream: str) -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         seen = load(upstream, "--watch", f"busy={busy.pid}")

@@ -4,6 +4,8 @@ import psycopg
 
 from apps.gateway.rules_loading import RulesLoader
 from apps.orgs.scopes import scope_set
+from apps.policies.contents import Unreadable
+from apps.policies.models import PolicyKind
 from bench import many_rules
 from tests.databases import Database
 from tests.gateway.company import make_company
@@ -23,4 +25,7 @@ def test_a_tenth_of_it_can_be_loaded(database: Database) -> None:
     assert len(rules.keys) == 1000 + 10 + 1
     assert {key.grants for key in many} == {("anthropic/claude-*", "openai/*")}
     assert {len(scope_set(key.actor_id, None, rules.parents)) for key in many} == {3, 5}
-    assert all(policy.content.max_nanos == 2_000_000_000 for policy in rules.policies.values())
+    assert {policy.kind for policy in rules.policies.values()} == set(PolicyKind.values)
+    assert any(policy.is_shadow for policy in rules.policies.values())
+    assert not any(isinstance(policy.content, Unreadable) for policy in rules.policies.values())
+    assert all(rule.selector is not None for rule in (*rules.policies.values(), *rules.budgets.values()))

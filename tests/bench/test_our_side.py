@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from bench import past, spendra_target
+from bench import past, processes, spendra_target
 from bench.__main__ import canned_upstream
 from bench.scenarios import on_money_core
 from bench.spendra_target import Database
@@ -23,7 +25,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def target(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    keys = spendra_target.populate(database)
+    keys = spendra_target.populate(database, with_rules=True)
     folder = tmp_path_factory.mktemp("gateway")
     with canned_upstream() as upstream, spendra_target.gateway(folder, database, upstream) as target:
         yield dataclasses.replace(target, keys=tuple(keys["spread"]))
@@ -38,6 +40,40 @@ def test_every_measured_request_is_governed(database: Database, target: Target, 
     assert seen["gateway_cpu_ms"] > 0
     assert "The books are right" in database.verify()
     assert entries(database) == before + seen["answered"]
+
+
+def test_every_measured_request_is_held_to_three_caps_of_which_all_share_one(
+    database: Database, target: Target
+) -> None:
+    target.measure(connections=8, seconds=0.3, warmup=0)
+    lists = [set(row[0]) for row in rows(database, "SELECT DISTINCT period_ids FROM budgets_reservation")]
+    assert {len(periods) for periods in lists} == {3}
+    assert len(lists) > 1
+    assert len(set.intersection(*lists)) == 1
+
+
+def test_policies_of_every_kind_are_asked_about_each_measured_request(tmp_path: Path) -> None:
+    with spendra_target.fresh_database(tmp_path) as database, canned_upstream() as upstream:
+        keys = spendra_target.populate(database, with_rules=True)["contended"]
+        with spendra_target.gateway(tmp_path, database, upstream) as target:
+            seen = dataclasses.replace(target, keys=tuple(keys)).measure(connections=4, seconds=0.3, warmup=0)
+        kinds = rows(database, "SELECT DISTINCT kind FROM policies_policy")
+        shadow = rows(database, "SELECT asked, denied FROM policies_shadowcount")
+    assert {kind for (kind,) in kinds} == {"allowlist", "per_request_limit", "review", "alert"}
+    assert seen["failed"] == 0
+    assert shadow == [(seen["answered"], seen["answered"])]
+
+
+def test_a_worker_beside_is_counted_and_ends_whole(database: Database, target: Target, tmp_path: Path) -> None:
+    with spendra_target.worker(tmp_path, database) as pid:
+        assert database.waiting_messages() == 0
+        family = processes.tree(pid)
+        seen = dataclasses.replace(target, worker_pid=pid).measure(connections=4, seconds=1.5, warmup=0.2)
+    assert len(family) > 3
+    assert processes.still_running(family) == []
+    assert seen["failed"] == 0
+    assert seen["worker_cpu_ms"] > 0
+    assert rows(database, "SELECT count(*) > 0 FROM ledger_dayrollup") == [(True,)]
 
 
 def test_the_money_core_alone_can_be_driven(database: Database, target: Target) -> None:
@@ -55,6 +91,10 @@ def test_an_added_past_is_as_right_as_a_lived_one(database: Database, target: Ta
 
 
 def entries(database: Database) -> int:
+    [(count,)] = rows(database, "SELECT count(*) FROM ledger_ledgerentry")
+    return int(count)
+
+
+def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(database.url) as connection:
-        row = connection.execute("SELECT count(*) FROM ledger_ledgerentry").fetchone()
-    return int(row[0]) if row else 0
+        return connection.execute(statement).fetchall()
