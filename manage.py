@@ -62,7 +62,7 @@ def _needs_embedded_postgres(command: str, arguments: list[str]) -> bool:
 
     options = {argument.partition("=")[0] for argument in arguments}
     asks_for_help = command.startswith("-") or bool({"-h", "--help", "--version"} & options)
-    if asks_for_help or command in _WITHOUT_DATABASE or environment.is_production():
+    if asks_for_help or command in _WITHOUT_DATABASE or not environment.is_development():
         return False
     return "--database-url" not in options and not environment.read("DATABASE_URL")
 

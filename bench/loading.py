@@ -17,7 +17,7 @@ import orjson
 django.setup()
 
 from apps.budgets.connecting import HotConnection  # noqa: E402
-from apps.gateway.routing import find_route  # noqa: E402
+from apps.gateway.routing import Route, find_route  # noqa: E402
 from apps.gateway.rules import CatalogRules, OrganizationRules  # noqa: E402
 from apps.gateway.rules_following import FOLLOWING, follow  # noqa: E402
 from apps.gateway.rules_loading import RulesLoader  # noqa: E402
@@ -56,7 +56,7 @@ class Follower:
         if after is None or after is self._rules:
             raise RuntimeError("A change moved nothing, or could not be followed.")
         self._rules = after
-        kept = len(after.routes)
+        kept = len(self._kept())
         self._find(self._calling[:NEXT_REQUESTS])
         ended_at = time.perf_counter()
         return {
@@ -65,6 +65,10 @@ class Follower:
             "kept_routes": kept / len(self._calling),
             "next_ms": (ended_at - followed_at) * 1000,
         }
+
+    def _kept(self) -> list[Route]:
+        names = ((key_id, "openai", "gpt-4.1-mini") for key_id in self._calling)
+        return [route for name in names if (route := self._rules.kept.find(name, self._rules, self._catalog))]
 
     def _find(self, key_ids: list[str]) -> None:
         at = datetime.now(UTC)

@@ -22,6 +22,8 @@ from django.test import override_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 _ONE_AT_A_TIME = 7_001
+# Ours alone: the server may be somebody's own, and what begins so is dropped.
+_TEMPLATE, _BUILDING = "spendra_test_template_", "spendra_test_building_"
 
 
 @dataclass
@@ -86,12 +88,12 @@ def url_of(server_url: str, name: str) -> str:
 def ensure_template(server: psycopg.Connection, server_url: str) -> str:
     """The migrated template of the migrations as they are now. Built under another name, so that one that exists is
     whole; the templates of earlier migrations go."""
-    name = f"template_{_fingerprint()}"
+    name = f"{_TEMPLATE}{_fingerprint()}"
     server.execute("SELECT pg_advisory_lock(%s)", [_ONE_AT_A_TIME])
     try:
         found = {row[0] for row in server.execute("SELECT datname FROM pg_database").fetchall()}
         if name not in found:
-            for stale in (other for other in found if other.startswith(("template_", "building_"))):
+            for stale in (other for other in found if other.startswith((_TEMPLATE, _BUILDING))):
                 server.execute(f'ALTER DATABASE "{stale}" IS_TEMPLATE false')
                 server.execute(f'DROP DATABASE "{stale}" WITH (FORCE)')
             _build_template(server, server_url, name)
@@ -101,7 +103,7 @@ def ensure_template(server: psycopg.Connection, server_url: str) -> str:
 
 
 def _build_template(server: psycopg.Connection, server_url: str, name: str) -> None:
-    building = name.replace("template_", "building_")
+    building = name.replace(_TEMPLATE, _BUILDING)
     server.execute(f'CREATE DATABASE "{building}"')
     with as_default(Database(url_of(server_url, building))):
         call_command("migrate", verbosity=0)
@@ -112,7 +114,8 @@ def _build_template(server: psycopg.Connection, server_url: str, name: str) -> N
 def _fingerprint() -> str:
     """Changes with everything that `migrate` makes: migrations, their SQL, the catalog they load, packages."""
     rooms = ("migrations/**/*", "sql/**/*", "apps.py", "signals.py", "partitions.py")
-    patterns = (*(f"apps/*/{pattern}" for pattern in rooms), "apps/catalog/**/*", "requirements.txt")
+    wiring = ("spendra/sql/**/*", "spendra/migrations/**/*", "requirements.txt")
+    patterns = (*(f"apps/*/{pattern}" for pattern in rooms), "apps/catalog/**/*", *wiring)
     files = {path for pattern in patterns for path in ROOT.glob(pattern)}
     digest = hashlib.sha256()
     for path in sorted(path for path in files if path.is_file() and path.suffix != ".pyc"):

@@ -16,8 +16,7 @@ from spendra.settings import environment as env
 BASE_DIR = Path(__file__).resolve().parents[2]
 SPENDRA_ENV = env.deployment()
 IS_PRODUCTION = env.is_production()
-if IS_PRODUCTION:
-    env.require_production_secrets()
+env.require_secrets()
 
 DEBUG = False
 

@@ -51,17 +51,31 @@ def read_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Netwo
 
 def deployment() -> str:
     """production, or any other name: the image sets production; a checkout runs as development."""
-    return read("SPENDRA_ENV", "development")
+    name = read("SPENDRA_ENV", "development")
+    if name != "production" and name.lower().startswith("prod"):
+        raise ImproperlyConfigured(f"SPENDRA_ENV is {name!r}: write production, or the name of another deployment.")
+    return name
 
 
 def is_production() -> bool:
     return deployment() == "production"
 
 
-def require_production_secrets() -> None:
-    missing = [name for name in REQUIRED_IN_PRODUCTION if not read(name)]
+def is_development() -> bool:
+    """The one deployment that makes up what it is not given: a database, and a root secret that everybody can read."""
+    return deployment() == "development"
+
+
+def require_secrets() -> None:
+    """ImproperlyConfigured with every name that this deployment can't do without and does not have."""
+    if is_development():
+        return
+    required = REQUIRED_IN_PRODUCTION if is_production() else ("DATABASE_URL", "SUPABASE_JWT_SECRET")
+    missing = [name for name in required if not read(name)]
+    if not is_production() and read("SPENDRA_SECRET_KEY"):
+        missing = [name for name in missing if name != "SUPABASE_JWT_SECRET"]
     if missing:
         raise ImproperlyConfigured(
-            f"SPENDRA_ENV is production and these are not set: {', '.join(missing)}. "
+            f"SPENDRA_ENV is {deployment()} and these are not set: {', '.join(missing)}. "
             "Set each one, or its <NAME>_FILE, in the Secret of the deployment."
         )

@@ -37,8 +37,9 @@ def test_each_missing_name_alone_is_named(monkeypatch: pytest.MonkeyPatch, missi
     for name, value in GIVEN.items():
         monkeypatch.delenv(f"{name}_FILE", raising=False)
         monkeypatch.setenv(name, "" if name == missing else value)
+    monkeypatch.setenv("SPENDRA_ENV", "production")
     with pytest.raises(ImproperlyConfigured) as refused:
-        environment.require_production_secrets()
+        environment.require_secrets()
     assert [name for name in GIVEN if name in str(refused.value)] == [missing]
 
 
@@ -51,6 +52,25 @@ def test_all_missing_names_are_told_at_once_in_one_line() -> None:
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1
     assert all(name in ended.stderr for name in GIVEN)
+
+
+def test_no_deployment_but_development_starts_with_the_secret_that_everybody_can_read() -> None:
+    ended = check(SPENDRA_ENV="staging")
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "SPENDRA_ENV is staging and these are not set: DATABASE_URL, SUPABASE_JWT_SECRET. "
+        "Set each one, or its <NAME>_FILE, in the Secret of the deployment.\n",
+    )
+    assert check(SPENDRA_ENV="staging", DATABASE_URL=GIVEN["DATABASE_URL"], SPENDRA_SECRET_KEY="own").returncode == 0
+    assert check(SPENDRA_ENV="development").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["Production", "prod", "PROD"])
+def test_what_was_meant_to_be_production_is_not_taken_for_less(name: str) -> None:
+    ended = check(SPENDRA_ENV=name, **GIVEN)
+    assert (ended.returncode, ended.stderr) == (
+        1, f"SPENDRA_ENV is {name!r}: write production, or the name of another deployment.\n",
+    )  # fmt: skip
 
 
 def test_files_may_hold_them_all(tmp_path: Path) -> None:
