@@ -109,7 +109,8 @@ class Gateway:
         except SpendraError as error:
             self._refusals.note(asked, error, self._store.now())
             metrics.requests.labels(error.code).inc()
-            await _send(send, *errors.answer(error, request_id))
+            status, head, body = errors.answer(error, request_id)
+            await _send(send, status, head + headers.governed_headers(asked.reservation_id, asked.booked_nanos), body)
         except Exception:
             metrics.requests.labels("internal_error").inc()
             log.exception("request %s failed", request_id)

@@ -16,6 +16,7 @@ from apps.gateway.booking import Booking, Spent, ending_of
 from apps.gateway.estimates import default_output_limit
 from apps.gateway.forwarding import Headers, Upstream, UpstreamAnswer
 from apps.gateway.parsing import ChatRequest, parse_chat_request
+from apps.gateway.refused import Asked
 from apps.gateway.refused_accounts import RefusedAccounts
 from apps.gateway.rules_store import RulesStore
 from apps.gateway.splicing import splice
@@ -23,7 +24,6 @@ from apps.gateway.sse import SseTap
 from apps.providers import adapters
 from apps.providers.credentials import resolve
 from spendra.kernel.errors import UpstreamFailed, UpstreamMalformed, UpstreamUnreachable
-from spendra.kernel.money import format_usd
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class ChatCompletions:
         caller.asked.model = request.model
         admitted = await self._admission.admit(caller, known, request, provider=self.provider)
         metrics.admission_seconds.observe(time.perf_counter() - started)
-        call = _Call(self, request, admitted, line, caller.request_id)
+        call = _Call(self, request, admitted, line, caller.asked)
         del body, request  # `call` lets go of them once they are sent
         return await call.run(client)
 
@@ -73,7 +73,7 @@ class _Call:
     """One request after its admission. It ends its reservation exactly once, whatever happens to it."""
 
     def __init__(
-        self, chat: ChatCompletions, request: ChatRequest, admitted: Admitted, line: Line, request_id: str
+        self, chat: ChatCompletions, request: ChatRequest, admitted: Admitted, line: Line, asked: Asked
     ) -> None:
         self._booking = chat._booking
         self._upstream = chat._upstream
@@ -83,8 +83,10 @@ class _Call:
         self._admitted = admitted
         self._line = line
         self._send = line.send
-        self._request_id = request_id
+        self._asked = asked
+        self._request_id = asked.request_id
         self._reservation_header = (b"x-spendra-reservation", admitted.reservation["id"].encode())
+        asked.reservation_id = admitted.reservation["id"]
         self._outcome = "answered"
         self._has_ended = False
         self._was_sent = False
@@ -157,7 +159,8 @@ class _Call:
         if answer.status in refused_accounts.STATUSES:
             await self._answer_refused_account(answer, body)
         else:
-            await self._answer(answer, body, [(b"x-spendra-error-source", b"provider")])
+            booked = headers.governed_headers("", self._asked.booked_nanos)
+            await self._answer(answer, body, [(b"x-spendra-error-source", b"provider"), *booked])
 
     async def _answer_refused_account(self, answer: UpstreamAnswer, body: bytes) -> None:
         error = self._refused_accounts.error(self._admitted.route, answer.status, body)
@@ -170,9 +173,8 @@ class _Call:
     async def _pass_on_plain(self, answer: UpstreamAnswer) -> None:
         body = await _whole(answer)
         spent = costing.cost_of(self._admitted, self._request, read_plain(body), self._store.now())
-        cost = [(b"x-spendra-cost-usd", format_usd(spent.cost_nanos).encode())]
         try:
-            await self._answer(answer, body, cost)
+            await self._answer(answer, body, [headers.cost_header(spent.cost_nanos)])
         finally:
             self._settle(spent)
 
@@ -227,6 +229,7 @@ class _Call:
 
     def _settle(self, spent: Spent) -> None:
         self._has_ended = True
+        self._asked.booked_nanos = spent.cost_nanos
         self._booking.end(ending_of(self._admitted.reservation, kind="settle", spent=spent))
 
     def _void(self) -> None:

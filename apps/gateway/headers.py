@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from spendra.kernel.errors import ContentTypeUnsupported, HeadersTooLarge, KeyRejected, RequestMalformed
+from spendra.kernel.money import format_usd
 
 Header = tuple[bytes, bytes]
 
@@ -171,6 +172,16 @@ def client_headers(upstream: Sequence[Header]) -> list[Header]:
 def upstream_request_id(upstream: Sequence[Header]) -> list[Header]:
     """The provider's request id alone, for an answer of our own."""
     return [(b"x-spendra-upstream-request-id", value) for name, value in upstream if name == b"x-request-id"]
+
+
+def governed_headers(reservation_id: str, booked_nanos: int | None) -> list[Header]:
+    """Of an answer of our own to a call that was reserved, and to one that was booked all the same."""
+    found = [(b"x-spendra-reservation", reservation_id.encode())] if reservation_id else []
+    return found + ([] if booked_nanos is None else [cost_header(booked_nanos)])
+
+
+def cost_header(nanos: int) -> Header:
+    return b"x-spendra-cost-usd", format_usd(nanos).encode()
 
 
 def _named_in_connection(headers: Sequence[Header]) -> frozenset[bytes]:

@@ -42,6 +42,8 @@ class Asked:
     provider: str = ""
     model: str = ""
     decided: Decided | None = None  # what the rules said last, once they were asked
+    reservation_id: str = ""  # once it was granted
+    booked_nanos: int | None = None  # once it was settled
 
 
 class _Noted(TypedDict):

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
+from spendra.kernel.money import parse_usd
 from tests import databases
 from tests.bad_input.conftest import LIMITS, must_not_have_logged
 from tests.bad_input.rude_provider import RudeProvider, whole
@@ -51,7 +52,11 @@ def _asked(company: Company, rude: RudeProvider, answer: bytes, **fields: object
     assert response.status_code != 500
     assert response.headers["x-request-id"]
     (reservation,) = company.wait_for_ends(1)
-    assert response.headers.get("x-spendra-reservation", str(reservation.id)) == str(reservation.id)
+    assert response.headers["x-spendra-reservation"] == str(reservation.id)
+    if response.status_code >= 400:
+        booked = reservation.booked_nanos if reservation.state == "settled" else None
+        told = response.headers.get("x-spendra-cost-usd")
+        assert (told and parse_usd(told)) == booked
     return response
 
 
