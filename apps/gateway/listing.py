@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from apps.catalog.pricing import price_in_force
 from apps.gateway.admission import Admission
 from apps.gateway.attempts import Caller
 from apps.gateway.routing import check_freezes, is_granted, policies_at, scopes_of, view_for
@@ -27,10 +28,12 @@ class ModelList:
 
 
 def usable_models(rules: OrganizationRules, catalog: CatalogRules, key: KeyRule, at: datetime) -> list[str]:
-    """Those that the key is granted and no policy denies at that instant, whatever the request. Frozen where the stop
-    switch is on."""
+    """Those that the key is granted, that have a price and that no policy denies at that instant, whatever the request;
+    none without an account at the provider. Frozen where the stop switch is on."""
     units = scopes_of(rules, key)
     check_freezes(rules, key, units, PROVIDER)
+    if PROVIDER not in rules.accounts:
+        return []
     policies = policies_at(rules, units, at).rules
 
     def is_allowed(name: str, model: str) -> bool:
@@ -40,5 +43,8 @@ def usable_models(rules: OrganizationRules, catalog: CatalogRules, key: KeyRule,
     return sorted(
         name
         for (provider, name), entry in catalog.catalog.entries.items()
-        if provider == PROVIDER and is_granted(key, provider, name) and is_allowed(name, entry.model)
+        if provider == PROVIDER
+        and any(is_granted(key, provider, one) for one in {name, entry.model})
+        and price_in_force(entry, rules.id, at) is not None
+        and is_allowed(name, entry.model)
     )

@@ -2,6 +2,8 @@
 
 import httpx
 
+from apps.catalog.models import CatalogModel
+from apps.providers.models import ProviderAccount
 from tests.gateway.company import Company
 from tests.gateway.governing import in_force, in_shadow, retire
 
@@ -47,3 +49,16 @@ def test_a_list_for_one_key_leaves_the_others_alone(company: Company) -> None:
     in_force(company, "allowlist", {"models": []}, selector={"key_ids": [another.record.key_id]})
     assert listed(company, another.key) == set()
     assert "gpt-4o" in listed(company)
+
+
+def test_it_lists_what_the_key_may_use_and_nothing_else(company: Company) -> None:
+    """By its own name or a dated one, with a price, and with an account to send it to."""
+    granted = company.another_key(grants=["openai/gpt-4.1-mini"]).key
+    assert listed(company, granted) == {"gpt-4.1-mini", "gpt-4.1-mini-2025-04-14"}
+    assert company.chat(key=granted, model="gpt-4.1-mini-2025-04-14").status_code == 200
+    unpriced = f"gpt-{company.organization.slug}"
+    CatalogModel.objects.create(provider="openai", name=unpriced)
+    assert company.chat(model=unpriced).status_code == 403
+    assert unpriced not in listed(company)
+    ProviderAccount.objects.filter(organization=company.organization).delete()
+    assert listed(company) == set()
