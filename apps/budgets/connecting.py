@@ -101,6 +101,11 @@ def is_lock_wait(error: psycopg.Error) -> bool:
     return error.sqlstate in {"55P03", "57014"}
 
 
+def is_cancelled(error: psycopg.Error) -> bool:
+    """statement_timeout: a lock wait, or a batch that is too much work for it."""
+    return error.sqlstate == "57014"
+
+
 def is_unknown(error: psycopg.Error) -> bool:
     """No SQLSTATE (the line broke), class 08 (connection) or 57P (server going down): it may have committed."""
     return error.sqlstate is None or error.sqlstate[:2] == "08" or error.sqlstate[:3] == "57P"

@@ -2,14 +2,14 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 import orjson
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
-from psycopg.errors import LockNotAvailable
+from psycopg import errors
 
 from apps.budgets.models import SettleQuarantine
 from apps.budgets.retrying import again
@@ -20,13 +20,14 @@ from spendra.kernel.ids import uuid7
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
+_PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure, errors.QueryCanceled)
 _MOST_IN_A_SWEEP = 10_000
 
 # Who is in quarantine for an expiry was refused before: somebody has to look, not the next sweep. Locked rows are being
 # ended just now.
 _CANDIDATES = """
     SELECT organization_id, id FROM budgets_reservation r
-    WHERE state = 'open'
+    WHERE state = 'open' AND organization_id <> ALL (%s)
       AND (expires_at <= spendra_now_v1() OR NOT budgets_process_lives_v1(process_id, spendra_now_v1()))
       AND NOT EXISTS (SELECT FROM budgets_settlequarantine q
                       WHERE q.reservation_id = r.id AND q.payload @> '{"kind": "expire"}')
@@ -44,18 +45,25 @@ def sweep() -> int:
     """Expires every reservation that nobody will end, and forgets processes long dead; returns how many it expired.
 
     Several sweepers may run at once: each reservation is judged again under its lock. Short transactions of its own;
-    locks reservations by id, then their periods. An organization whose periods stay locked is left to the next sweep.
+    locks reservations by id, then their periods. An organization that can't be swept just now, since its periods stay
+    locked or for another fault that passes, is left to the next sweep.
     """
-    expired = sum(_sweep_organization(ids) for ids in _due().values())
+    expired, stuck = 0, set[UUID]()
+    while due := _due(stuck):
+        for organization_id, ids in due.items():
+            ended = _sweep_organization(ids)
+            expired += ended
+            if ended < len(ids):
+                stuck.add(organization_id)
     with connection.cursor() as cursor:
         cursor.execute(_FORGET_PROCESSES)
     return expired
 
 
-def _due() -> dict[UUID, list[UUID]]:
+def _due(but: Collection[UUID]) -> dict[UUID, list[UUID]]:
     due: dict[UUID, list[UUID]] = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(_CANDIDATES, [_MOST_IN_A_SWEEP])
+        cursor.execute(_CANDIDATES, [list(but), _MOST_IN_A_SWEEP])
         for organization_id, id in cursor.fetchall():
             due[organization_id].append(id)
     return due
@@ -68,9 +76,9 @@ def _sweep_organization(ids: list[UUID]) -> int:
             outcomes = expire([{"id": str(id), "kind": "expire"} for id in ids[first : first + MAX_BATCH]])
             expired += sum(outcome["outcome"] == "expired" for outcome in outcomes)
     except OperationalError as error:
-        if not isinstance(error.__cause__, LockNotAvailable):
+        if not isinstance(error.__cause__, _PASSING):
             raise
-        log.warning("%s reservations wait for a locked period: they are swept next time", len(ids) - expired)
+        log.warning("%s reservations can't be ended just now, and are swept next time: %s", len(ids) - expired, error)
     return expired
 
 
@@ -95,7 +103,8 @@ def settle(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
     """One call of the transition table in the caller's transaction, which should end soon: it holds periods."""
     payload = orjson.dumps([{**ending, "entry_id": str(uuid7())} for ending in endings]).decode()
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '1500ms'")
+        # Tried three times over. Long enough for any batch of a gateway, short enough for many that are stuck.
+        cursor.execute("SET LOCAL lock_timeout = '500ms'")
         cursor.execute("SELECT budgets_settle_v2(%s::jsonb)::text", [payload])
         return cast("list[Outcome]", orjson.loads(cursor.fetchone()[0]))
 

@@ -8,7 +8,7 @@ from typing import cast
 import orjson
 import psycopg
 
-from apps.budgets.connecting import HotConnection, is_bad_data, is_lock_wait, is_serialization
+from apps.budgets.connecting import HotConnection, is_bad_data, is_cancelled, is_lock_wait, is_serialization
 from apps.budgets.reserving import retries
 from apps.budgets.types import Ending, Outcome
 from spendra.kernel.ids import uuid7
@@ -38,6 +38,9 @@ async def _settle(connection: HotConnection, endings: list[Ending], tries: int) 
         if is_serialization(error) and tries:
             retries["serialization"] += 1
             return await _settle(connection, endings, tries - 1)
+        if is_cancelled(error) and len(endings) > 1:
+            # Perhaps too much work, and then it would be again.
+            return await _in_halves(connection, endings)
         if is_lock_wait(error):
             return await _by_organization(connection, endings)
         raise
@@ -65,6 +68,10 @@ async def _halve(connection: HotConnection, endings: list[Ending], reason: str) 
     if len(endings) == 1:
         await _quarantine(connection, endings[0], reason)
         return [{"id": endings[0]["id"], "outcome": "quarantined", "booked_nanos": 0}]
+    return await _in_halves(connection, endings)
+
+
+async def _in_halves(connection: HotConnection, endings: list[Ending]) -> list[Outcome]:
     middle = len(endings) // 2
     return await _settle(connection, endings[:middle], SERIALIZATION_RETRIES) + await _settle(
         connection, endings[middle:], SERIALIZATION_RETRIES

@@ -160,8 +160,8 @@ def test_the_locks_of_the_money_core_let_a_foreign_keys_key_share_pass(database:
     gateway.execute("COMMIT")
 
 
-def test_a_sweep_that_is_ended_by_a_deadlock_comes_again(database: Database, acme: Organization) -> None:
-    """Somebody locks in the wrong order; the sweeper waited first, so it is the one that Postgres ends."""
+def test_a_sweep_that_meets_a_wrong_order_gives_way_and_comes_again(database: Database, acme: Organization) -> None:
+    """It gives up its wait before Postgres has to end either of them."""
     rude, watcher = database.connect(), database.connect()
     period = money.open_period(watcher, money.make_budget(acme, 1000))
     request = reserved(watcher, acme, [period], lifetime_seconds=0)
@@ -171,7 +171,7 @@ def test_a_sweep_that_is_ended_by_a_deadlock_comes_again(database: Database, acm
         rude.execute("SELECT budgets_lock_reservations_v1(ARRAY[%s]::uuid[])", (request["id"],))
         rude.execute("COMMIT")
     assert swept.result() == 1
-    assert deadlocks(watcher) >= 1
+    assert deadlocks(watcher) == 0
 
 
 def _a_settle_waits(watcher: Connection) -> bool:
