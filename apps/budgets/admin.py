@@ -265,12 +265,14 @@ class ReservationAdmin(OrganizationColumn, BigTable, GovernedAdmin):
 
 
 @admin.register(SettleQuarantine)
-class SettleQuarantineAdmin(OrganizationColumn, BigTable):
-    list_display = ("created_at", "reservation_id", "organization", "error")
+class SettleQuarantineAdmin(OrganizationColumn, BigTable, GovernedAdmin):
+    list_display = ("created_at", "reservation_id", "organization", "error", "resolved_at")
     list_filter = (OrganizationFilter,)
     sought = ("reservation_id",)
     search_help_text = "The whole id of a reservation."
-    fields = readonly_fields = ("id", "reservation_id", "organization", "payload", "error", "created_at")
+    fields = readonly_fields = ("id", "reservation_id", "organization", "payload", "error", "created_at", "resolved_at")
+    audited_kind = "quarantined settle"
+    acts = {"resolve": admin_forms.ResolveQuarantined}
 
 
 @admin.register(GatewayProcess)

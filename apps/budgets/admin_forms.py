@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget, AdminTextInputWidget
 
-from apps.budgets import allocating, capping, checking, ending, exceeding, overriding
+from apps.budgets import allocating, capping, checking, ending, exceeding, overriding, quarantining
 from apps.budgets.models import (
     Budget,
     BudgetOverride,
@@ -14,6 +14,7 @@ from apps.budgets.models import (
     PeriodKind,
     Reservation,
     ReservationState,
+    SettleQuarantine,
     amount_in_words,
 )
 from apps.budgets.queries import find_budget
@@ -228,3 +229,17 @@ class EndReservation(ActForm):
             reason=self.cleaned_data["reason"],
         )
         return Done(f"The reservation is ended; {format_usd(ended.booked_nanos)} USD are booked as estimated.", ended)
+
+
+class ResolveQuarantined(ActForm):
+    title = "Resolve"
+    note = "Once the cause is mended. A reservation that is still open is swept again, and comes back if it is not."
+    reason = Reason(required=True)
+
+    @classmethod
+    def is_offered(cls, subject: SettleQuarantine) -> bool:
+        return subject.resolved_at is None
+
+    def carry_out(self, *, acting: str) -> Done:
+        resolved = quarantining.resolve(self.subject.id, acting=acting, reason=self.cleaned_data["reason"])
+        return Done("It is resolved.", resolved)

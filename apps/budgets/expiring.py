@@ -23,14 +23,14 @@ MAX_BATCH = 256
 _PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure, errors.QueryCanceled)
 _MOST_IN_A_SWEEP = 10_000
 
-# Who is in quarantine for an expiry was refused before: somebody has to look, not the next sweep. Locked rows are being
+# Who is in quarantine for an expiry was refused before: somebody has to look before a sweep does. Locked rows are being
 # ended just now.
 _CANDIDATES = """
     SELECT organization_id, id FROM budgets_reservation r
     WHERE state = 'open' AND organization_id <> ALL (%s)
       AND (expires_at <= spendra_now_v1() OR NOT budgets_process_lives_v1(process_id, spendra_now_v1()))
       AND NOT EXISTS (SELECT FROM budgets_settlequarantine q
-                      WHERE q.reservation_id = r.id AND q.payload @> '{"kind": "expire"}')
+                      WHERE q.reservation_id = r.id AND q.resolved_at IS NULL AND q.payload @> '{"kind": "expire"}')
     ORDER BY organization_id, id LIMIT %s FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 

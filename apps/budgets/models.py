@@ -256,7 +256,7 @@ class GatewayProcess(models.Model):
 
 
 class SettleQuarantine(models.Model):
-    """A settle that Postgres refuses (SQLSTATE class 22 or 23): kept as it was, to be looked at and retried by hand."""
+    """An ending that Postgres refuses (SQLSTATE class 22 or 23): kept as it was, until somebody has looked at it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     reservation_id = models.UUIDField()
@@ -264,9 +264,15 @@ class SettleQuarantine(models.Model):
     payload = models.JSONField()
     error = models.TextField()
     created_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = "quarantined settle"
+        indexes = (
+            models.Index(
+                fields=("reservation_id",), condition=models.Q(resolved_at=None), name="settle_quarantine_waiting"
+            ),
+        )
 
     def __str__(self) -> str:
         return str(self.reservation_id)

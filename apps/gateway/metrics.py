@@ -29,6 +29,10 @@ settle_backlog_seconds = Gauge(
     ["state"],
 )
 open_reservations = Gauge("spendra_open_reservations", "Reservations open in the database.")
+settle_quarantine = Gauge(
+    "spendra_settle_quarantine",
+    "Endings that Postgres refused for their data, and nobody has looked at: alert above 0.",
+)
 oldest_snapshot_seconds = Gauge(
     "spendra_oldest_snapshot_seconds", "Age of the oldest transaction in the database: old ones make hot rows slow."
 )
@@ -39,7 +43,7 @@ shadow_decisions = Counter(
 unnoted_refusals = Counter("spendra_gateway_unnoted_refusals", "Refusals of which nothing was kept to explain them by.")
 ready = Gauge("spendra_gateway_ready", "1 while /health answers 200.")
 # Facts of the database, which every process knows: told once, whatever the number of processes.
-TOLD_ONCE = frozenset({"spendra_open_reservations", "spendra_oldest_snapshot_seconds"})
+TOLD_ONCE = frozenset({"spendra_open_reservations", "spendra_settle_quarantine", "spendra_oldest_snapshot_seconds"})
 
 
 class _BatchRetries(Collector):

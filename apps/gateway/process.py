@@ -27,6 +27,7 @@ WITH beat AS (
 SELECT json_build_array(
     spendra_now_v1(),
     (SELECT count(*) FROM budgets_reservation WHERE state = 'open'),
+    (SELECT count(*) FROM budgets_settlequarantine WHERE resolved_at IS NULL),
     (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0) FROM pg_stat_activity
      WHERE datname = current_database() AND backend_xmin IS NOT NULL),
     (SELECT min(months) FROM (SELECT count(*) AS months FROM pg_inherits
@@ -108,13 +109,14 @@ class GatewayProcess:
         except psycopg.Error as error:
             log.warning("heartbeat failed: %s", error)
             return
-        now, open_count, oldest, months, missing = orjson.loads(str(reply))
+        now, open_count, quarantined, oldest, months, missing = orjson.loads(str(reply))
         # Before the port opens, too: no request is judged by this machine's own clock.
         self._store.learn_time(now)
         self._seen_at = time.monotonic()
         self._months_ahead = months or 0
         self._missing_migrations = missing
         metrics.open_reservations.set(open_count)
+        metrics.settle_quarantine.set(quarantined)
         metrics.oldest_snapshot_seconds.set(oldest)
 
     async def close(self) -> None:

@@ -5,10 +5,10 @@ import psycopg
 import pytest
 
 from apps.audit.models import AuditRecord
-from apps.budgets import ending, expiring
+from apps.budgets import ending, expiring, quarantining
 from apps.budgets.models import GatewayProcess, SettleQuarantine
 from apps.orgs.models import Organization
-from spendra.kernel.errors import Conflict, NotFound
+from spendra.kernel.errors import Conflict, Invalid, NotFound
 from tests.budgets import money
 from tests.databases import Database
 
@@ -83,6 +83,41 @@ def test_a_settle_in_quarantine_does_not_keep_its_reservation_from_expiring(
         reservation_id=request["id"], payload="what the gateway sent", error="", created_at=money.now_of(connection)
     )
     assert expiring.sweep() == 1
+
+
+def test_an_expiry_in_quarantine_is_swept_again_once_somebody_has_mended_its_cause(
+    connection: Connection, acme: Organization
+) -> None:
+    period = money.open_period(connection, money.make_budget(acme, 1000))
+    request = reserved(connection, acme, [period], process_id=DEAD)
+    connection.execute("UPDATE budgets_reservation SET period_ids = '{999999}' WHERE id = %s", (request["id"],))
+    assert expiring.sweep() == 0
+    [first] = SettleQuarantine.objects.all()
+    quarantining.resolve(first.id, acting="ann@example.com", reason="looked at")
+    assert expiring.sweep() == 0  # not mended
+    [second] = SettleQuarantine.objects.filter(resolved_at=None)
+    connection.execute("UPDATE budgets_reservation SET period_ids = %s WHERE id = %s", ([period], request["id"]))
+    quarantining.resolve(second.id, acting="ann@example.com", reason="its period is back")
+    assert expiring.sweep() == 1
+    assert money.counters(connection, period) == (100, 0)
+    records = AuditRecord.objects.filter(action="budgets.resolve_quarantined").order_by("id")
+    assert [(record.actor, record.reason) for record in records] == [
+        ("ann@example.com", "looked at"), ("ann@example.com", "its period is back"),
+    ]  # fmt: skip
+
+
+def test_a_quarantined_settle_is_resolved_once_and_with_a_reason(connection: Connection, acme: Organization) -> None:
+    request = reserved(connection, acme, [])
+    kept = SettleQuarantine.objects.create(
+        reservation_id=request["id"], payload="sent", error="", created_at=money.now_of(connection)
+    )
+    with pytest.raises(Invalid):
+        quarantining.resolve(kept.id, acting="ann@example.com", reason=" ")
+    with pytest.raises(NotFound):
+        quarantining.resolve(UUID(int=1), acting="ann@example.com", reason="seen")
+    quarantining.resolve(kept.id, acting="ann@example.com", reason="seen")
+    with pytest.raises(Conflict):
+        quarantining.resolve(kept.id, acting="ann@example.com", reason="seen")
 
 
 def test_processes_long_dead_are_forgotten(connection: Connection, acme: Organization) -> None:
