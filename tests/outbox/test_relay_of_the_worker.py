@@ -117,7 +117,7 @@ def test_what_was_left_by_a_consumer_that_is_gone_is_told(database: Database, sh
         next_attempt_at=at, last_error="ValueError",
     )  # fmt: skip
     with _worker(database, tmp_path) as worker:
-        eventually(lambda: _series(worker, 'spendra_outbox_dead_letters{consumer="unknown"}') == 1)
+        eventually(lambda: 'spendra_outbox_dead_letters{consumer="unknown"} 1.0' in scrape(worker.port))
         assert "Gave up 1 messages of consumers that nobody knows" in worker.errors
 
 
