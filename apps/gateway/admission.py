@@ -150,15 +150,18 @@ class Admission:
                     await self._store.refresh(rules.id)
 
     async def _ask_rules(self, attempt: Attempt, known: Known) -> Decided:
-        """Raises Refused as they do. Counts exactly where the cheap bound is refused and less might pass."""
+        """Raises Refused as they do. Counts exactly where the cheap bound is refused and less might pass, also by those
+        in shadow: they are counted as they would decide."""
         at = self._store.now()
         route = find_route(*known, provider=attempt.provider, model=attempt.request.model, at=at)
         while True:
             decided = attempt.decided = attempt.decide(route, at, exact_input=attempt.exact_input)
-            if decided.refusal is None:
+            if decided.refusal is None and not decided.decision.shadow:
                 return decided
             least = attempt.decide(route, at, exact_input=0)
-            if type(least.refusal) is type(decided.refusal) or not await self._count_exactly(attempt, route):
+            if _say_the_same(decided, least) or not await self._count_exactly(attempt, route):
+                if decided.refusal is None:
+                    return decided
                 raise decided.refusal
 
     async def _after(self, verdict: Verdict, attempt: Attempt, decided: Decided, window: Window) -> None:
@@ -233,6 +236,13 @@ def reservation_of(
         reservation["approval_id"] = str(approval.id)
         reservation["valid_until"] = min(window.until, approval.valid_until).isoformat()
     return reservation
+
+
+def _say_the_same(one: Decided, other: Decided) -> bool:
+    """Also what is only observed."""
+    if type(one.refusal) is not type(other.refusal):
+        return False
+    return [fired.version_id for fired in one.decision.shadow] == [fired.version_id for fired in other.decision.shadow]
 
 
 def _is_of(verdict: Verdict, route: Route) -> bool:

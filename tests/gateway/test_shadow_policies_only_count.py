@@ -46,6 +46,16 @@ def test_it_refuses_nothing_and_is_counted(company: Company) -> None:
         assert count.first_at <= count.last_at
 
 
+def test_it_counts_what_it_would_refuse_once_it_is_active_and_not_what_bytes_only_bound(company: Company) -> None:
+    """A thousand bytes of text are two hundred tokens, which is what an active limit would find."""
+    limit = in_shadow(company, "per_request_limit", {"max_input_tokens": 400})
+    review = in_shadow(company, "review", {"above_usd": "0.0003"})
+    for words in (200, 1000):
+        text = "hello " * words
+        assert outcome(company.chat(messages=[{"role": "user", "content": text}])) == "200"
+    assert (counted(limit, asked=2).denied, counted(review, asked=2).for_review) == (1, 1)
+
+
 def test_what_it_lets_pass_and_what_another_policy_refuses_is_counted_too(company: Company) -> None:
     version = in_shadow(company, "allowlist", {"models": ["openai/gpt-4.1-mini"]})
     in_force(company, "allowlist", {"models": ["openai/gpt-4.1-mini", "openai/gpt-4.1"]})
