@@ -84,6 +84,15 @@ def test_cap_set_allocates_from_the_budget_of_a_scope_above(acme: Organization) 
     assert "stands for itself" in told("cap_release", released["budget_id"], "--organization", "acme")
 
 
+def test_an_archived_cap_is_in_force_no_more(acme: Organization) -> None:
+    budget = run(*CAP, "--amount-usd", "10")["budget_id"]
+    assert run("cap_archive", budget, "--organization", "acme", "--reason", "gone")["archived_at"] is not None
+    assert run("cap_list", "--organization", "acme") == []
+    money.make_organization("other")
+    with pytest.raises(CommandError, match="There is no budget"):
+        run("cap_archive", budget, "--organization", "other")
+
+
 def test_cap_list_tells_what_is_left_of_each_budget_in_force(acme: Organization) -> None:
     run(*CAP, "--amount-usd", "10")
     run("cap_set", "--organization", "acme", "--period", "day", "--measure", "tokens", "--amount", "9", "--soft")
