@@ -28,7 +28,7 @@ class ModelList:
 
 
 def usable_models(rules: OrganizationRules, catalog: CatalogRules, key: KeyRule, at: datetime) -> list[str]:
-    """Those that the key is granted, that have a price and that no policy denies at that instant, whatever the request;
+    """Those that the key is granted by that name, that have a price and that no policy denies at that instant, whatever the request;
     none without an account at the provider. Frozen where the stop switch is on."""
     units = scopes_of(rules, key)
     check_freezes(rules, key, units, PROVIDER)
@@ -44,7 +44,7 @@ def usable_models(rules: OrganizationRules, catalog: CatalogRules, key: KeyRule,
         name
         for (provider, name), entry in catalog.catalog.entries.items()
         if provider == PROVIDER
-        and any(is_granted(key, provider, one) for one in {name, entry.model})
+        and is_granted(key, provider, name)
         and price_in_force(entry, rules.id, at) is not None
         and is_allowed(name, entry.model)
     )
