@@ -28,8 +28,8 @@ class ModelList:
 
 
 def usable_models(rules: OrganizationRules, catalog: CatalogRules, key: KeyRule, at: datetime) -> list[str]:
-    """Those that the key is granted by that name, that have a price and that no policy denies at that instant, whatever the request;
-    none without an account at the provider. Frozen where the stop switch is on."""
+    """Those that the key is granted by that name, that have a price and that no policy denies at that instant, whatever
+    the request; none without an account at the provider. Frozen where the stop switch is on."""
     units = scopes_of(rules, key)
     check_freezes(rules, key, units, PROVIDER)
     if PROVIDER not in rules.accounts:
