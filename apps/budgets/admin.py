@@ -272,7 +272,7 @@ class SettleQuarantineAdmin(OrganizationColumn, BigTable, GovernedAdmin):
     search_help_text = "The whole id of a reservation."
     fields = readonly_fields = ("id", "reservation_id", "organization", "payload", "error", "created_at", "resolved_at")
     audited_kind = "quarantined settle"
-    acts = {"resolve": admin_forms.ResolveQuarantined}
+    acts = {"retry": admin_forms.RetryQuarantined, "resolve": admin_forms.ResolveQuarantined}
 
 
 @admin.register(GatewayProcess)

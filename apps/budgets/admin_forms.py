@@ -231,9 +231,23 @@ class EndReservation(ActForm):
         return Done(f"The reservation is ended; {format_usd(ended.booked_nanos)} USD are booked as estimated.", ended)
 
 
+class RetryQuarantined(ActForm):
+    title = "Try again"
+    note = "Once the cause is mended: ends the reservation as it was to be ended, also where it has expired since."
+    reason = Reason(required=True)
+
+    @classmethod
+    def is_offered(cls, subject: SettleQuarantine) -> bool:
+        return subject.resolved_at is None and isinstance(subject.payload, dict)
+
+    def carry_out(self, *, acting: str) -> Done:
+        outcome = quarantining.retry(self.subject.id, acting=acting, reason=self.cleaned_data["reason"])
+        return Done(f"The reservation is {outcome['outcome']}.", self.subject)
+
+
 class ResolveQuarantined(ActForm):
-    title = "Resolve"
-    note = "Once the cause is mended. A reservation that is still open is swept again, and comes back if it is not."
+    title = "Dismiss"
+    note = "Nobody has to look any more. A reservation that is still open is swept, and comes back if that is refused."
     reason = Reason(required=True)
 
     @classmethod

@@ -1,7 +1,7 @@
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 
 from apps.audit.recording import AuditTrail
 from apps.budgets.expiring import settle
@@ -16,10 +16,16 @@ _TRAIL = AuditTrail(room="budgets", kind="reservation")
 def end_by_hand(reservation_id: UUID, *, organization: Organization, acting: str, reason: str) -> Reservation:
     """Ends an open reservation at once, booked at its amount as `estimated`; a settle that comes later corrects it.
 
-    NotFound where it is not the organization's, Conflict where it has ended already. Locks the reservation, then its
-    periods, then writes the audit record: one short transaction, its own, tried again over deadlocks.
+    NotFound where it is not the organization's, Conflict where it has ended already or Postgres refuses it for its
+    data. Locks the reservation, then its periods, then writes the audit record: one short transaction, its own, tried
+    again over deadlocks.
     """
-    return again(partial(_end, reservation_id, organization, acting, reason))
+    try:
+        return again(partial(_end, reservation_id, organization, acting, reason))
+    except (DataError, IntegrityError) as error:
+        raise Conflict(
+            f"Postgres refuses to end this reservation: {str(error).splitlines()[0]}. Mend that first."
+        ) from error
 
 
 @transaction.atomic(durable=True)

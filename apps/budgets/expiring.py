@@ -11,10 +11,8 @@ import orjson
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 from psycopg import errors
 
-from apps.budgets.models import SettleQuarantine
 from apps.budgets.retrying import again
 from apps.budgets.types import Outcome
-from apps.keys.queries import database_now
 from spendra.kernel.ids import uuid7
 
 log = logging.getLogger(__name__)
@@ -111,6 +109,8 @@ def settle(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
 
 def _quarantine(ending: dict[str, Any], reason: str) -> None:
     log.error("expiry of reservation %s is quarantined: %s", ending["id"], reason)
-    SettleQuarantine.objects.create(
-        reservation_id=ending["id"], payload=ending, error=reason, created_at=database_now()
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT budgets_quarantine_v1(%s, %s, NULL, %s, %s)",
+            [uuid7(), ending["id"], orjson.dumps(ending).decode(), reason],
+        )

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import cast
 
 import orjson
@@ -81,9 +82,16 @@ async def _in_halves(connection: HotConnection, endings: list[Ending]) -> list[O
 async def _quarantine(connection: HotConnection, ending: Ending, reason: str) -> None:
     """The reservation stays open and is expired as `estimated` in time; the payload waits for somebody to look."""
     log.error("settle of reservation %s is quarantined: %s", ending["id"], reason)
-    payload = repr(ending).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     await connection.call(
-        "INSERT INTO budgets_settlequarantine (id, reservation_id, organization_id, payload, error, created_at) "
-        "VALUES (%s, %s, %s, to_jsonb(%s::text), %s, spendra_now_v1()) RETURNING 1",
-        (uuid7(), ending["id"], ending["reservation"]["organization_id"], payload, reason.replace("\0", "")),
+        "SELECT budgets_quarantine_v1(%s, %s, %s, %s, %s)::text",
+        (uuid7(), ending["id"], ending["reservation"]["organization_id"], _kept(ending), reason.replace("\0", "")),
     )
+
+
+def _kept(ending: Ending) -> str:
+    """As it was, to be tried again; as a text where a jsonb can't hold it."""
+    with suppress(TypeError):
+        kept = orjson.dumps(ending).decode()
+        if "\\u0000" not in kept:
+            return kept
+    return orjson.dumps(repr(ending).encode("utf-8", "backslashreplace").decode()).decode()

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from apps.budgets import quarantining
 from apps.budgets.maintenance import partitions_ahead
 from spendra.kernel.errors import SpendraError
 from spendra.management import trial_reservation
@@ -44,6 +45,7 @@ def run_all(*, gateway_processes: int) -> Iterator[Finding]:
     yield _found("standby", _standby)
     yield _found("connections", lambda: _connections(gateway_processes))
     yield _found("partitions", _partitions)
+    yield _found("quarantine", _quarantine)
     yield _found("reserve and settle", _reserve_and_settle)
 
 
@@ -130,6 +132,13 @@ def _partitions() -> tuple[Status, str]:
     if ahead < _FEWEST_MONTHS:
         return "failed", f"There are partitions for {max(ahead, 0)} months ahead: start the worker, or run migrate."
     return "ok", f"there are partitions for {ahead} months ahead"
+
+
+def _quarantine() -> tuple[Status, str]:
+    waiting = quarantining.waiting()
+    if waiting:
+        return "warning", quarantining.in_words(len(waiting))
+    return "ok", "Postgres has refused nothing that had to be booked"
 
 
 def _reserve_and_settle() -> tuple[Status, str]:

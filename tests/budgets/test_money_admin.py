@@ -110,6 +110,22 @@ def test_an_open_reservation_is_ended_with_a_reason(client: Client) -> None:
     assert b"ended already" in client.post(url, {"reason": "again"}).content
 
 
+def test_a_quarantined_ending_is_tried_again_with_a_reason(client: Client) -> None:
+    running = Reservation.objects.get(state="open")
+    kept = SettleQuarantine.objects.create(
+        reservation_id=running.id,
+        payload={"id": str(running.id), "kind": "void"},
+        error="",
+        created_at=running.reserved_at,
+    )
+    url = f"/admin/budgets/settlequarantine/{kept.id}/act/retry/"
+    assert client.post(url, {"reason": ""}).status_code == 200
+    assert client.post(url, {"reason": "mended"}).status_code == 302
+    running.refresh_from_db()
+    assert running.state == "voided"
+    assert b"resolved already" in client.post(url, {"reason": "again"}).content
+
+
 def test_rows_of_the_ledger_cannot_be_added_or_changed(client: Client) -> None:
     for model, page in ((LedgerEntry, "ledgerentry"), (SpendEvent, "spendevent")):
         row = model.objects.get()

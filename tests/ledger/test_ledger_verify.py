@@ -99,7 +99,7 @@ def test_damage_is_found(connection: Connection, damage: str, found: set[str]) -
 def test_the_command_says_on_stderr_what_it_has_read(connection: Connection) -> None:
     out, progress = StringIO(), StringIO()
     call_command("ledger_verify", "--full", "--json", stdout=out, stderr=progress)
-    assert json.loads(out.getvalue()) == {"is_clean": True, "differences": []}
+    assert json.loads(out.getvalue()) == {"is_clean": True, "differences": [], "quarantined": 0}
     assert progress.getvalue() == "Rows read: references 7, reservations 7, spend_events 3, entries 7, periods 2\n"
 
 
@@ -110,4 +110,4 @@ def test_the_command_prints_the_rows_and_fails(connection: Connection) -> None:
     with pytest.raises(CommandError, match="1 rows differ"):
         call_command("ledger_verify", "--json", stdout=out)
     difference = {"check": "period_settled", "object_id": "1", "found": "281", "expected": "280"}
-    assert json.loads(out.getvalue()) == {"is_clean": False, "differences": [difference]}
+    assert json.loads(out.getvalue()) == {"is_clean": False, "differences": [difference], "quarantined": 0}

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.budgets import quarantining
 from apps.budgets.verifying import verify
 from spendra.kernel.commands import JsonCommand
 
@@ -24,14 +25,21 @@ class Command(JsonCommand):
         self._proved: Counter[str] = Counter()
         differences = [asdict(difference) for difference in verify(full=options["full"], progress=self._count)]
         self._report()
-        return {"is_clean": not differences, "differences": differences}
+        return {
+            "is_clean": not differences,
+            "differences": differences,
+            "quarantined": len(quarantining.waiting()),
+        }
 
     def describe(self, result: Any) -> str:
         lines = [
             f"{row['check']}  {row['object_id']}  is {row['found']}, should be {row['expected']}"
             for row in result["differences"]
         ]
-        return "\n".join(lines or ["The books are right: periods, reservations and entries agree."])
+        lines = lines or ["The books are right: periods, reservations and entries agree."]
+        if result["quarantined"]:
+            lines.append(f"Warning: {quarantining.in_words(result['quarantined'])}")
+        return "\n".join(lines)
 
     def failures(self, result: Any) -> Sequence[str]:
         count = len(result["differences"])
