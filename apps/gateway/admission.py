@@ -156,7 +156,7 @@ class Admission:
         route = find_route(*known, provider=attempt.provider, model=attempt.request.model, at=at)
         while True:
             decided = attempt.decided = attempt.decide(route, at, exact_input=attempt.exact_input)
-            if decided.refusal is None and not decided.decision.shadow:
+            if decided.refusal is None and not (decided.decision.shadow and route.watches_input):
                 return decided
             least = attempt.decide(route, at, exact_input=0)
             if _say_the_same(decided, least) or not await self._count_exactly(attempt, route):

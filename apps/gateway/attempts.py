@@ -1,7 +1,6 @@
 """One request on its way through admission: who asks, what was tried already, and how long it goes on."""
 
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -42,13 +41,13 @@ class Patience:
 
     def __init__(self) -> None:
         self._until = time.monotonic() + MOVING_RULES_SECONDS
-        self._failed: Counter[tuple[str, str]] = Counter()
+        self._failed: dict[tuple[str, str], int] = {}
 
     def spend(self, rules: OrganizationRules, catalog: CatalogRules) -> None:
         """Busy where there is none left."""
         tokens = (rules.token, catalog.token)
-        self._failed[tokens] += 1
-        if self._failed[tokens] > SAME_RULES_BEFORE_GIVING_UP or time.monotonic() > self._until:
+        failed = self._failed[tokens] = self._failed.get(tokens, 0) + 1
+        if failed > SAME_RULES_BEFORE_GIVING_UP or time.monotonic() > self._until:
             raise Busy("the rules of this organization are changing; try again")
 
 

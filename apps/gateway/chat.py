@@ -124,7 +124,7 @@ class _Call:
         )
         post = self._upstream.post(url, sent, body)
         del body
-        self._request = self._request.without_content()
+        self._request.forget_content()
         started = time.perf_counter()
         self._was_sent = True
         try:

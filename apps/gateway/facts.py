@@ -7,23 +7,25 @@ from apps.catalog.types import RequestFacts
 Json = Mapping[str, object]
 
 # Each makes the provider read something that isn't in the body, or answer with another model.
-_UNBOUNDED_MEMBERS = (
-    "background",
-    "cached_content",
-    "container",
-    "conversation",
-    "extra_body",
-    "google",
-    "mcp_servers",
-    "models",
-    "plugins",
-    "previous_response_id",
-    "prompt",
-    "web_search_options",
+_UNBOUNDED_MEMBERS = frozenset(
+    {
+        "background",
+        "cached_content",
+        "container",
+        "conversation",
+        "extra_body",
+        "google",
+        "mcp_servers",
+        "models",
+        "plugins",
+        "previous_response_id",
+        "prompt",
+        "web_search_options",
+    }
 )
-_CACHING_MEMBERS = ("cache_control", "prompt_cache_options", "prompt_cache_retention")
+_CACHING_MEMBERS = frozenset({"cache_control", "prompt_cache_options", "prompt_cache_retention"})
 # Each may bring hosted tools that it does not name here.
-_MEMBERS_WITH_TOOLS = ("extra_body", "google", "mcp_servers", "plugins", "prompt")
+_MEMBERS_WITH_TOOLS = frozenset({"extra_body", "google", "mcp_servers", "plugins", "prompt"})
 # More than any request has. Rules compare each of them with each of their patterns.
 _MOST_TOOLS = 64
 _LONGEST_TOOL = 100
@@ -50,7 +52,7 @@ def gather(
 
 def hosted_tools(data: Json) -> frozenset[str] | None:
     """The types of the tools that the provider would run itself; None where they can't be told."""
-    if any(_is_set(data, name) for name in _MEMBERS_WITH_TOOLS):
+    if _sets_any(data, _MEMBERS_WITH_TOOLS):
         return None
     hosted = {"web_search"} if _searches_the_web(data) else set()
     for tool in _objects(data.get("tools")):
@@ -82,7 +84,7 @@ def _objects(value: object) -> list[Json]:
 
 def _is_unbounded(data: Json, parts: Sequence[Json], tools: Sequence[Json]) -> bool:
     return (
-        any(_is_set(data, name) for name in _UNBOUNDED_MEMBERS)
+        _sets_any(data, _UNBOUNDED_MEMBERS)
         or not all(map(_is_text, parts))
         or any(tool.get("type") not in ("function", "custom") for tool in tools)
     )
@@ -102,14 +104,16 @@ def _is_audio(part: Json) -> bool:
 
 
 def _asks_for_caching(data: Json, *nested: Sequence[Json]) -> bool:
-    return any(_is_set(data, name) for name in _CACHING_MEMBERS) or any(
-        "cache_control" in item for items in nested for item in items
-    )
+    return _sets_any(data, _CACHING_MEMBERS) or any("cache_control" in item for items in nested for item in items)
 
 
 def _searches_the_web(data: Json) -> bool:
     """Search models do so at each request, also without the option."""
     return _is_set(data, "web_search_options") or "-search" in str(data.get("model"))
+
+
+def _sets_any(data: Json, names: frozenset[str]) -> bool:
+    return not names.isdisjoint(data) and any(_is_set(data, name) for name in names)
 
 
 def _is_set(data: Json, name: str) -> bool:

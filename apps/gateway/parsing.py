@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
 
@@ -19,7 +19,7 @@ _MODEL = re.compile(r"[!-~]+", re.ASCII)
 _TIER = re.compile(r"[a-z0-9_.-]{1,30}", re.ASCII | re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class ChatRequest:
     """Without a repr: `body` and `data` hold the prompt."""
 
@@ -34,9 +34,9 @@ class ChatRequest:
     facts: RequestFacts
     tools: frozenset[str] | None  # the hosted ones, by type; None where they can't be told
 
-    def without_content(self) -> "ChatRequest":
-        """What the end of a call still needs: a prompt is not kept as long as its answer takes."""
-        return replace(self, body=b"", data={})
+    def forget_content(self) -> None:
+        """Keeps what the end of a call still needs: a prompt is not kept as long as its answer takes."""
+        self.body, self.data = b"", {}
 
     def texts(self) -> list[str]:
         """Every text that a tokenizer could see: the messages' strings as they are, everything else as JSON."""

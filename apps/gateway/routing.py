@@ -82,6 +82,7 @@ class Route:
     valid_until: datetime
     cleared: Decision = field(init=False)  # on a request that `clearance` holds for
     in_shadow: tuple[UUID, ...] = field(init=False)  # the versions among `policies` that only watch
+    watches_input: bool = field(init=False)  # whether what those say may change with the tokens of the input
     by_tools: tuple[int, ...] = field(init=False)  # the places in `budgets` of those that only certain tools concern
     left_out_without_tools: int = field(init=False)
     choices: dict[int, Choice] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Route:
     def __post_init__(self) -> None:
         self.cleared = Decision("allow", (), (), self.policies)
         self.in_shadow = tuple(rule.version_id for rule in self.policies if rule.is_shadow)
+        self.watches_input = any(rule.is_shadow and evaluation.weighs_input(rule.content) for rule in self.policies)
         self.by_tools = tuple(n for n, applied in enumerate(self.budgets) if _asks_for_tools(applied.budget))
         self.left_out_without_tools = self._left_out(NO_TOOLS)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from apps.policies import sentences
-from apps.policies.contents import Alert, Allowlist, PerRequestLimit, ReviewAbove
+from apps.policies.contents import Alert, Allowlist, Content, PerRequestLimit, ReviewAbove
 from apps.policies.selectors import names_model, tools_outside
 from apps.policies.types import (
     ApprovalRule,
@@ -92,6 +92,13 @@ def evaluate(rules: tuple[PolicyRule, ...], request: RequestView) -> Decision:
         shadow=tuple(shadow),
         considered=rules,
     )
+
+
+def weighs_input(content: Content) -> bool:
+    """Whether what it says may change with the tokens of the input, be it by their price."""
+    if isinstance(content, PerRequestLimit):
+        return content.max_nanos is not None or content.max_input_tokens is not None
+    return isinstance(content, ReviewAbove) and content.above_nanos is not None
 
 
 def explain(rules: Iterable[PolicyRule], request: RequestView, at: datetime) -> tuple[Considered, ...]:
