@@ -143,21 +143,28 @@ def _fired(rule: PolicyRule, verdict: _Verdict) -> Fired:
 
 def _verdict(rule: PolicyRule, request: RequestView) -> _Verdict | None:
     """None where it lets the request pass: it isn't for it, has nothing against it, or only alerts."""
-    content = rule.content
-    is_selected = None if rule.selector is None else rule.selector.matches(request)
-    if is_selected is False or isinstance(content, Alert):
+    content, selector = rule.content, rule.selector
+    if isinstance(content, Alert):
         return None
-    if is_selected is None:
-        return "undecidable", sentences.undecidable_selector(rule)
-    if isinstance(content, Allowlist):
-        return _outside(content, rule, request)
+    if selector is None or (selector.tools and request.tools is None):
+        is_selected = None if selector is None else selector.matches(request)
+        return None if is_selected is False else ("undecidable", sentences.undecidable_selector(rule))
     if isinstance(content, PerRequestLimit):
-        return _above(content, rule, request)
-    if isinstance(content, ReviewAbove):
-        if content.above_nanos is not None and request.nanos <= content.above_nanos:
-            return None
-        return "review", sentences.needs_review(rule, content, request)
-    return "undecidable", sentences.unreadable(rule, content)
+        verdict = _above(content, rule, request)
+    elif isinstance(content, Allowlist):
+        verdict = _outside(content, rule, request)
+    elif isinstance(content, ReviewAbove):
+        verdict = _review(content, rule, request)
+    else:
+        verdict = "undecidable", sentences.unreadable(rule, content)
+    # Last, since nearly every rule has nothing against nearly every request.
+    return None if verdict is None or selector.matches(request) is False else verdict
+
+
+def _review(above: ReviewAbove, rule: PolicyRule, request: RequestView) -> _Verdict | None:
+    if above.above_nanos is not None and request.nanos <= above.above_nanos:
+        return None
+    return "review", sentences.needs_review(rule, above, request)
 
 
 def _outside(allowed: Allowlist, rule: PolicyRule, request: RequestView) -> _Verdict | None:

@@ -113,8 +113,8 @@ def _names_model(patterns: tuple[str, ...], provider: str, model: str) -> bool:
 def tools_outside(patterns: tuple[str, ...], tools: frozenset[str]) -> frozenset[str]:
     """The tools that no pattern names. Tools are the client's words, without end: only patterns are remembered."""
     outside = tools.difference(patterns)
-    for pattern in patterns:
-        if outside and "*" in pattern:
+    for pattern in patterns if outside else ():
+        if "*" in pattern:
             outside = frozenset(tool for tool in outside if not _tool_matcher(pattern).match(tool))
     return outside
 
