@@ -1,4 +1,4 @@
-"""Lists and search. Prices come from bundles and use cases, so nothing is added, changed or deleted here."""
+"""Lists and search. Prices come from bundles; an organization's own is set here. None is ever changed or deleted."""
 
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
@@ -6,9 +6,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from apps.catalog import admin_forms
 from apps.catalog.bundles import EVER_SINCE
 from apps.catalog.models import CatalogModel, ModelAlias, Price, PriceVersion
-from spendra.kernel.governed_admin import ReadOnlyAdmin
+from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
 from spendra.kernel.money import format_usd
 
 
@@ -46,7 +47,7 @@ class ModelAliasAdmin(ReadOnlyAdmin):
 
 
 @admin.register(PriceVersion)
-class PriceVersionAdmin(ReadOnlyAdmin):
+class PriceVersionAdmin(GovernedAdmin):
     list_display = ("model", "version", "since", "input_price", "output_price", "whose", "source")
     list_filter = ("source", "model__provider")
     list_select_related = ("model", "organization")
@@ -55,6 +56,8 @@ class PriceVersionAdmin(ReadOnlyAdmin):
     fields = readonly_fields = (
         "id", "model", "version", "whose", "effective_from", "all_prices", "source", "source_date", "created_at",
     )  # fmt: skip
+    audited_kind = "price_version"
+    creation = admin_forms.SetPrice
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PriceVersion]:
         standard = Price.objects.filter(service_tier="standard", context_over_tokens=0)

@@ -6,7 +6,9 @@ from uuid import UUID
 
 import psycopg
 
+from apps.catalog.models import CatalogModel
 from apps.catalog.types import CatalogEntry, CatalogSnapshot, StoredVersion
+from spendra.kernel.errors import NotFound
 
 _MODELS = """
 SELECT m.id, m.provider, m.name, m.context_window, m.max_output_tokens, a.aliases
@@ -33,6 +35,17 @@ WHERE NOT EXISTS (
 )
 ORDER BY v.model_id, v.version DESC
 """
+
+
+def find_model(text: str) -> CatalogModel:
+    """The model that a person means by `provider/name` or `provider/alias`; a bare one is OpenAI's. NotFound."""
+    provider, slash, name = text.strip().partition("/")
+    provider, name = (provider, name) if slash else ("openai", provider)
+    models = CatalogModel.objects.filter(provider=provider) if text.isprintable() else CatalogModel.objects.none()
+    found = models.filter(name=name).first() or models.filter(aliases__alias=name).first()
+    if found is None:
+        raise NotFound(f"The catalog does not know {text!r}. A bundle of catalog_import can bring it.", param="model")
+    return found
 
 
 def load_snapshot(cursor: psycopg.Cursor[Any]) -> CatalogSnapshot:
