@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget, AdminTextInputWidget
+from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 
 from apps.budgets import allocating, capping, checking, ending, exceeding, overriding, quarantining
 from apps.budgets.models import (
@@ -21,7 +21,7 @@ from apps.budgets.queries import find_budget
 from apps.orgs.models import Organization, UnitKind
 from apps.orgs.queries import find_unit
 from spendra.kernel import clock
-from spendra.kernel.governed_admin import ActForm, Done, OfUnarchived, Reason
+from spendra.kernel.governed_admin import ActForm, Done, InstantInput, OfUnarchived, Reason
 from spendra.kernel.money import format_usd, parse_usd
 
 
@@ -31,15 +31,6 @@ def read_amount(text: str, measure: str) -> int:
     except ValueError as error:
         message = str(error) if measure == Measure.NANOS else f"{text!r} is not a whole number of {measure}"
         raise forms.ValidationError({"amount": message}) from error
-
-
-class _Instant(AdminSplitDateTime):
-    """The words before Django's two inputs are no labels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        for widget, name in zip(self.widgets, ("Date", "Time"), strict=True):
-            widget.attrs["aria-label"] = name
 
 
 class _Amount(ActForm):
@@ -92,10 +83,10 @@ class SetCap(_Amount):
         help_text="The id of the budget of a scope above of which a new one is a part.",
     )
     fixed_starts_at = forms.SplitDateTimeField(
-        required=False, widget=_Instant, help_text="For a fixed period only, in UTC."
+        required=False, widget=InstantInput, help_text="For a fixed period only, in UTC."
     )
     fixed_ends_at = forms.SplitDateTimeField(
-        required=False, widget=_Instant, help_text="For a fixed period only, in UTC."
+        required=False, widget=InstantInput, help_text="For a fixed period only, in UTC."
     )
     counts_from_now = forms.BooleanField(
         required=False, help_text="Leave out what its current window has seen already."
@@ -172,8 +163,8 @@ class ReleaseCap(ActForm):
 class OverrideCap(OfUnarchived, _Amount):
     title = "Override cap"
     note = "Another cap for a time. The base stays, and is in force again afterwards."
-    starts_at = forms.SplitDateTimeField(required=False, widget=_Instant, help_text="In UTC. Empty: now.")
-    ends_at = forms.SplitDateTimeField(widget=_Instant, help_text="In UTC.")
+    starts_at = forms.SplitDateTimeField(required=False, widget=InstantInput, help_text="In UTC. Empty: now.")
+    ends_at = forms.SplitDateTimeField(widget=InstantInput, help_text="In UTC.")
     reason = Reason(required=True)
     field_order = ("amount", "starts_at", "ends_at", "reason")
 

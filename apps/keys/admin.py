@@ -45,6 +45,7 @@ class KeyAdmin(GovernedAdmin):
     acts = {
         "grant": admin_forms.GrantModels,
         "withdraw": admin_forms.WithdrawGrants,
+        "limits": admin_forms.ChangeLimits,
         "revoke": admin_forms.RevokeKey,
     }
 

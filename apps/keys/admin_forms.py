@@ -6,16 +6,35 @@ from typing import Any
 from django import forms
 from django.contrib.admin.widgets import AdminTextInputWidget
 
-from apps.keys import granting, issuing, revoking
+from apps.keys import changing, granting, issuing, revoking
 from apps.keys.models import EnvironmentLabel
 from apps.keys.queries import grants_of
 from apps.orgs.models import ACTOR_KINDS, Organization, UnitKind
 from apps.orgs.queries import find_unit
-from spendra.kernel.governed_admin import ActForm, Done, Lines, Reason
-from spendra.kernel.money import parse_usd
+from spendra.kernel.governed_admin import ActForm, Done, InstantInput, Lines, Reason
+from spendra.kernel.money import format_usd, parse_usd
 
 
-class IssueKey(ActForm):
+class _Limits(ActForm):
+    max_reservation_usd = forms.CharField(
+        label="Max reservation (USD)",
+        max_length=30,
+        required=False,
+        help_text="The most that one request may reserve, such as 1.50.",
+    )
+    default_output_tokens = forms.IntegerField(
+        required=False, min_value=1, help_text="Used where a request sets no output limit."
+    )
+
+    def clean_max_reservation_usd(self) -> int | None:
+        text = self.cleaned_data["max_reservation_usd"]
+        try:
+            return parse_usd(text) if text else None
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+
+class IssueKey(_Limits):
     title = "Issue key"
     note = "The key is shown once, on the next page, and works at once on every gateway."
     organization = forms.ModelChoiceField(Organization.objects.all())
@@ -38,22 +57,7 @@ class IssueKey(ActForm):
         widget=AdminTextInputWidget,
         help_text="A project for which its spend counts as well.",
     )
-    max_reservation_usd = forms.CharField(
-        label="Max reservation (USD)",
-        max_length=30,
-        required=False,
-        help_text="The most that one request may reserve, such as 1.50.",
-    )
-    default_output_tokens = forms.IntegerField(
-        required=False, min_value=1, help_text="Used where a request sets no output limit."
-    )
-
-    def clean_max_reservation_usd(self) -> int | None:
-        text = self.cleaned_data["max_reservation_usd"]
-        try:
-            return parse_usd(text) if text else None
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from error
+    field_order = ("organization", "actor", "grants", "environment_label", "expires_after_days", "project")
 
     def carry_out(self, *, acting: str) -> Done:
         data = self.cleaned_data
@@ -92,6 +96,37 @@ class RevokeKey(_UnrevokedKey):
             acting=acting,
         )
         return Done(f"The key {key} is revoked.", key)
+
+
+class ChangeLimits(_Limits, _UnrevokedKey):
+    title = "Change limits"
+    note = "From the next request on. An empty field is no limit."
+    expires_at = forms.SplitDateTimeField(
+        required=False, widget=InstantInput, help_text="In UTC. Empty: it does not expire."
+    )
+    field_order = ("max_reservation_usd", "default_output_tokens", "expires_at", "reason")
+
+    @classmethod
+    def initial_of(cls, subject: Any) -> dict[str, Any]:
+        nanos = subject.max_reservation_nanos
+        return {
+            "max_reservation_usd": "" if nanos is None else format_usd(nanos),
+            "default_output_tokens": subject.default_output_tokens,
+            "expires_at": subject.expires_at,
+        }
+
+    def carry_out(self, *, acting: str) -> Done:
+        data = self.cleaned_data
+        key = changing.change_limits(
+            self.subject.key_id,
+            organization=self.subject.organization,
+            max_reservation_nanos=data["max_reservation_usd"],
+            default_output_tokens=data["default_output_tokens"],
+            acting=acting,
+            reason=data["reason"],
+            **({} if data["expires_at"] == self.subject.expires_at else {"expires_at": data["expires_at"]}),
+        )
+        return Done(f"The limits of the key {key} are changed.", key)
 
 
 class GrantModels(_UnrevokedKey):

@@ -44,7 +44,8 @@ def issue(
     archived one, for a unit that is no actor or no project, and for a value that cannot be. Takes no lock.
     """
     patterns = normalize_all(grants)
-    _check_limits(environment_label, max_reservation_nanos, default_output_tokens)
+    _check_environment(environment_label)
+    check_limits(max_reservation_nanos, default_output_tokens)
     minted = key_format.mint(live=settings.IS_PRODUCTION)
     key = Key.objects.create(
         organization=organization,
@@ -55,7 +56,7 @@ def issue(
         environment_label=environment_label,
         max_reservation_nanos=max_reservation_nanos,
         default_output_tokens=default_output_tokens,
-        expires_at=_expiry(expires_at, expires_in),
+        expires_at=expiry_of(expires_at, expires_in),
     )
     Grant.objects.bulk_create(Grant(organization=organization, key=key, pattern=pattern) for pattern in patterns)
     TRAIL.record("issue", key, after=describe(key, patterns), acting=acting)
@@ -87,12 +88,16 @@ def _usable(organization: Organization, unit: Unit, *, kinds: frozenset[UnitKind
     return current
 
 
-def _check_limits(environment_label: str, max_reservation_nanos: int | None, default_output_tokens: int | None) -> None:
-    if environment_label not in EnvironmentLabel.values:
+def _check_environment(label: str) -> None:
+    if label not in EnvironmentLabel.values:
         raise Invalid(
-            f"{environment_label!r} is no environment: choose one of {', '.join(EnvironmentLabel.values)}.",
+            f"{label!r} is no environment: choose one of {', '.join(EnvironmentLabel.values)}.",
             param="environment_label",
         )
+
+
+def check_limits(max_reservation_nanos: int | None, default_output_tokens: int | None) -> None:
+    """Invalid for limits that no key can have; None is none."""
     if max_reservation_nanos is not None and not 1 <= max_reservation_nanos <= MAX_AMOUNT_NANOS:
         raise Invalid(
             f"The most that one request may reserve must be above 0 and at most {format_usd(MAX_AMOUNT_NANOS)} USD.",
@@ -102,7 +107,8 @@ def _check_limits(environment_label: str, max_reservation_nanos: int | None, def
         raise Invalid(f"The default output limit must be 1 to {_MOST_TOKENS} tokens.", param="default_output_tokens")
 
 
-def _expiry(expires_at: datetime | None, expires_in: timedelta | None) -> datetime | None:
+def expiry_of(expires_at: datetime | None, expires_in: timedelta | None) -> datetime | None:
+    """The instant meant by either, None being never. Invalid for both, and for one that is no time to come."""
     if expires_at is not None and expires_in is not None:
         raise Invalid("Say either when the key expires or after how long, not both.", param="expires_at")
     if expires_at is None and expires_in is None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import connection
 
+from apps.keys.changing import change_limits
 from apps.keys.granting import grant, withdraw
 from apps.keys.issuing import IssuedKey
 from apps.keys.models import Key
@@ -29,6 +30,15 @@ def test_a_key_of_an_actor_just_created_works(company: Company, doors: Doors, ro
         actor = create_unit(organization=company.organization, kind="agent", name=f"Agent {number}", acting="test")
         doors.expect(200, company.another_key(actor=actor).key)
     doors.check(asked=rounds)
+
+
+def test_what_a_key_may_reserve_binds_as_it_is_changed(company: Company, doors: Doors, rounds: int) -> None:
+    for _ in range(rounds):
+        change_limits(company.issued.record.key_id, max_reservation_nanos=1, acting="test")
+        doors.expect(403, company.key)
+        change_limits(company.issued.record.key_id, max_reservation_nanos=None, acting="test")
+        doors.expect(200, company.key)
+    doors.check(asked=2 * rounds)
 
 
 def test_a_key_whose_expiry_is_moved_into_the_past_is_refused_and_back(
