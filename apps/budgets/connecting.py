@@ -86,9 +86,9 @@ def is_bad_data(error: psycopg.Error) -> bool:
     return (error.sqlstate or "")[:2] in {"22", "23"}
 
 
-def is_without_partition(error: psycopg.Error) -> bool:
+def is_without_partition(error: BaseException | None) -> bool:
     """No partition for that month: a check that has no name. By its text it would depend on the server's language."""
-    return error.sqlstate == "23514" and error.diag.constraint_name is None
+    return isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name is None
 
 
 def is_serialization(error: psycopg.Error) -> bool:

@@ -11,6 +11,7 @@ import orjson
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 from psycopg import errors
 
+from apps.budgets.connecting import is_without_partition
 from apps.budgets.retrying import again
 from apps.budgets.types import Outcome
 from spendra.kernel.ids import uuid7
@@ -73,18 +74,21 @@ def _sweep_organization(ids: list[UUID]) -> int:
         for first in range(0, len(ids), MAX_BATCH):
             outcomes = expire([{"id": str(id), "kind": "expire"} for id in ids[first : first + MAX_BATCH]])
             expired += sum(outcome["outcome"] == "expired" for outcome in outcomes)
-    except OperationalError as error:
-        if not isinstance(error.__cause__, _PASSING):
+    except (OperationalError, IntegrityError) as error:
+        if not isinstance(error.__cause__, _PASSING) and not is_without_partition(error.__cause__):
             raise
         log.warning("%s reservations can't be ended just now, and are swept next time: %s", len(ids) - expired, error)
     return expired
 
 
 def expire(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
-    """Ends a batch, sorted by id; one that the database refuses for its data goes to the quarantine, alone."""
+    """Ends a batch, sorted by id; one that the database refuses for its data goes to the quarantine, alone.
+    IntegrityError for a month whose partition is not made yet: that passes."""
     try:
         return again(partial(_in_own_transaction, endings))
     except (DataError, IntegrityError) as error:
+        if is_without_partition(error.__cause__):
+            raise
         if len(endings) == 1:
             _quarantine(endings[0], str(error))
             return []

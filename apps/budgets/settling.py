@@ -9,7 +9,14 @@ from typing import cast
 import orjson
 import psycopg
 
-from apps.budgets.connecting import HotConnection, is_bad_data, is_cancelled, is_lock_wait, is_serialization
+from apps.budgets.connecting import (
+    HotConnection,
+    is_bad_data,
+    is_cancelled,
+    is_lock_wait,
+    is_serialization,
+    is_without_partition,
+)
 from apps.budgets.reserving import retries
 from apps.budgets.types import Ending, Outcome
 from spendra.kernel.ids import uuid7
@@ -24,8 +31,8 @@ async def settle(connection: HotConnection, endings: Sequence[Ending]) -> list[O
     """Ends each reservation once, and books what it cost. Safe to repeat: a second ending is a no-op.
 
     Endings that Postgres refuses for their data go to the quarantine, alone; an organization whose rows somebody holds
-    gets the outcome `stuck`, and the others are booked. Raises psycopg.Error where nothing could be written, or where
-    that is unknown: the caller keeps the endings and tries again.
+    gets the outcome `stuck`, and the others are booked. Raises psycopg.Error where nothing could be written, as in a
+    month whose partition is not made yet, or where that is unknown: the caller keeps the endings and tries again.
     """
     return await _settle(connection, list(endings), SERIALIZATION_RETRIES)
 
@@ -34,6 +41,8 @@ async def _settle(connection: HotConnection, endings: list[Ending], tries: int) 
     try:
         reply = await connection.call("SELECT budgets_settle_v2(%s::jsonb)::text", (orjson.dumps(endings).decode(),))
     except psycopg.Error as error:
+        if is_without_partition(error):
+            raise
         if is_bad_data(error):
             return await _halve(connection, endings, str(error))
         if is_serialization(error) and tries:

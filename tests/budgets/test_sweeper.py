@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -5,7 +6,7 @@ import psycopg
 import pytest
 
 from apps.audit.models import AuditRecord
-from apps.budgets import ending, expiring, quarantining
+from apps.budgets import ending, expiring, maintenance, quarantining
 from apps.budgets.models import GatewayProcess, SettleQuarantine
 from apps.orgs.models import Organization
 from spendra.kernel.errors import Conflict, Invalid, NotFound
@@ -51,6 +52,18 @@ def test_a_sweep_expires_what_is_dead_or_over_and_leaves_what_lives(connection: 
     }  # fmt: skip
     assert money.counters(connection, period) == (300, 100)
     assert expiring.sweep() == 0
+
+
+def test_what_expires_into_a_month_without_partition_waits_for_it(connection: Connection, acme: Organization) -> None:
+    period = money.open_period(connection, money.make_budget(acme, 1000))
+    reserved(connection, acme, [period], process_id=DEAD)
+    for table in ("ledger_ledgerentry", "ledger_spendevent"):
+        connection.execute(f"DROP TABLE {table}_{datetime.now(UTC):%Y_%m}")
+    assert expiring.sweep() == 0
+    assert not SettleQuarantine.objects.exists()
+    assert maintenance.ensure_partitions() == 2
+    assert expiring.sweep() == 1
+    assert money.counters(connection, period) == (100, 0)
 
 
 def test_more_than_a_batch_is_swept_at_once(connection: Connection, acme: Organization) -> None:

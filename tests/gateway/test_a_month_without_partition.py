@@ -1,5 +1,6 @@
 """A month whose partition nobody made is our fault: the client is told to come again, not that it asked wrongly."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.budgets import maintenance
+from apps.budgets.models import SettleQuarantine
 from tests.databases import Database
 from tests.gateway.company import Company, make_company
 from tests.gateway.conftest import Sandbox
@@ -31,3 +33,17 @@ def test_a_reserve_into_it_is_503_until_the_partition_is_made(spoiled: Company, 
     assert "x-should-retry" not in refused.headers
     assert maintenance.ensure_partitions() == 1
     assert spoiled.chat().status_code == 200
+
+
+def test_a_settle_into_it_is_kept_and_booked_exactly_once_the_partition_is_made(
+    spoiled: Company, database: Database
+) -> None:
+    for table in ("ledger_ledgerentry", "ledger_spendevent"):
+        database.connect().execute(f"DROP TABLE {table}_{datetime.now(UTC):%Y_%m}")
+    assert spoiled.chat().status_code == 200
+    time.sleep(1)  # it is tried again meanwhile
+    assert [one.state for one in spoiled.reservations()] == ["open"]
+    assert maintenance.ensure_partitions() == 2
+    assert [one.end_cause for one in spoiled.wait_for_ends(1)] == ["settled"]
+    assert [entry.status for entry in spoiled.entries()] == ["final"]
+    assert not SettleQuarantine.objects.exists()
