@@ -19,7 +19,7 @@ class SetPrice(ActForm):
     prices = Lines(
         help_text=(
             "USD a million units, one a line, such as input=0.40. Input and output are needed; what else is left out "
-            f"is billed dearly rather than too low. {', '.join(USAGE_CLASSES)}."
+            f"is billed dearly rather than too low. The usage classes: {', '.join(USAGE_CLASSES)}."
         )
     )
     reason = Reason(required=True)

@@ -9,7 +9,9 @@ LISTS = (
     "budgets/settlequarantine", "ledger/ledgerentry", "ledger/spendevent", "catalog/catalogmodel",
     "catalog/priceversion", "providers/provideraccount", "identity/person", "audit/auditrecord",
 )  # fmt: skip
-ADDITIONS = ("orgs/organization", "orgs/unit", "keys/key", "budgets/budget", "providers/provideraccount")
+ADDITIONS = (
+    "orgs/organization", "orgs/unit", "keys/key", "budgets/budget", "catalog/priceversion", "providers/provideraccount",
+)  # fmt: skip
 
 
 def every_kind_of_page(operator: Operator) -> Iterator[str]:
