@@ -6,12 +6,15 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from apps.catalog.setting_prices import read_prices, set_price
 from apps.catalog.types import USAGE_CLASSES
 from apps.orgs.models import Organization
-from spendra.kernel.governed_admin import ActForm, Done, Lines, Reason
+from spendra.kernel.governed_admin import ActForm, Done, InstantInput, Lines, Reason
 
 
 class SetPrice(ActForm):
     title = "Set an organization's own price"
-    note = "From the next request on, in place of the catalog's. What is reserved already keeps its price."
+    note = (
+        "Holds in place of the catalog's; of two that have begun, the one set last. What is reserved already keeps its "
+        "price."
+    )
     organization = forms.ModelChoiceField(Organization.objects.all())
     model = forms.CharField(
         max_length=250, widget=AdminTextInputWidget, help_text="provider/model or an alias; a bare one is OpenAI's."
@@ -22,6 +25,9 @@ class SetPrice(ActForm):
             f"is billed dearly rather than too low. The usage classes: {', '.join(USAGE_CLASSES)}."
         )
     )
+    effective_from = forms.SplitDateTimeField(
+        required=False, widget=InstantInput, help_text="In UTC. Empty: from the next request on."
+    )
     reason = Reason(required=True)
 
     def carry_out(self, *, acting: str) -> Done:
@@ -30,6 +36,7 @@ class SetPrice(ActForm):
             organization=data["organization"],
             model=data["model"],
             nanos_per_million=read_prices(data["prices"]),
+            effective_from=data["effective_from"],
             acting=acting,
             reason=data["reason"],
         )

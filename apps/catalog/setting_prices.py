@@ -1,10 +1,10 @@
 """An organization's own price of a model: by its contract, or where the catalog knows none."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
-from django.db import transaction
-from django.db.models import DateTimeField, Func, Max
-from django.db.models.functions import TruncDate
+from django.db import connection, transaction
+from django.db.models import Max
 
 from apps.audit.recording import AuditTrail
 from apps.catalog.bundles import MAX_PRICE
@@ -21,25 +21,33 @@ _TRAIL = AuditTrail(room="catalog", kind="price_version")
 
 @transaction.atomic
 def set_price(
-    *, organization: Organization, model: str, nanos_per_million: Mapping[str, int], acting: str, reason: str = ""
+    *,
+    organization: Organization,
+    model: str,
+    nanos_per_million: Mapping[str, int],
+    effective_from: datetime | None = None,
+    acting: str,
+    reason: str = "",
 ) -> PriceVersion:
-    """The organization pays these prices for the model from the next request on, no longer the catalog's. What was
-    reserved before is settled at the price that it was reserved at.
+    """The organization pays these prices for the model from `effective_from` (the next request) on, no longer the
+    catalog's. What was reserved before is settled at the price that it was reserved at.
 
     `nanos_per_million`: nano-USD per million units by usage class, of `input` and `output` at least; what is left out
-    is billed as the catalog's README says, never too low. A new version, also where there is one: none ever changes.
-    NotFound for a model that the catalog doesn't know, Invalid for prices that are none. Locks the model's row, so that
-    two people get two versions.
+    is billed as the catalog's README says, never too low. A new version, also where there is one: none ever changes. Of
+    those that have begun the one set last holds, so one that was set earlier and begins later never does.
+    NotFound for a model that the catalog doesn't know, Invalid for prices that are none and for the past. Locks the
+    model's row, so that two people get two versions.
     """
     _check(nanos_per_million)
     priced = CatalogModel.objects.select_for_update(no_key=True).get(id=find_model(model).id)
-    version = _add_version(organization, priced)
+    version = _add_version(organization, priced, effective_from)
     Price.objects.bulk_create(
         Price(version=version, usage_class=name, nanos_per_million=nanos) for name, nanos in nanos_per_million.items()
     )
     after = {
         "model": str(priced),
         "version": version.version,
+        "effective_from": version.effective_from,
         "usd_per_million": {name: format_usd(nanos) for name, nanos in nanos_per_million.items()},
     }
     _TRAIL.record("set_price", version, after=after, acting=acting, reason=reason)
@@ -63,19 +71,36 @@ def read_prices(lines: Iterable[str]) -> dict[str, int]:
     return prices
 
 
-def _add_version(organization: Organization, model: CatalogModel) -> PriceVersion:
+def _add_version(organization: Organization, model: CatalogModel, effective_from: datetime | None) -> PriceVersion:
     newest = PriceVersion.objects.filter(organization=organization, model=model).aggregate(Max("version"))
-    now = Func(function="spendra_now_v1", output_field=DateTimeField())
-    version = PriceVersion.objects.create(
+    now = _database_now()
+    return PriceVersion.objects.create(
         organization=organization,
         model=model,
         version=(newest["version__max"] or 0) + 1,
-        effective_from=now,
+        effective_from=now if effective_from is None else _to_come(effective_from, now),
         source=ADMIN,
-        source_date=TruncDate(now),
+        source_date=now.date(),
     )
-    version.refresh_from_db()
-    return version
+
+
+def _to_come(instant: datetime, now: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise Invalid("The time from which a price holds needs a time zone.", param="effective_from")
+    if instant <= now:
+        raise Invalid(
+            "That time is over, and what it cost is booked: leave it out for the next request on.",
+            param="effective_from",
+        )
+    return instant
+
+
+def _database_now() -> datetime:
+    """By the clock that decides which price holds."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT spendra_now_v1()")
+        now: datetime = cursor.fetchone()[0]
+        return now
 
 
 def _check(nanos_per_million: Mapping[str, int]) -> None:

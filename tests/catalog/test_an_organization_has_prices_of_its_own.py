@@ -1,10 +1,14 @@
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from django.db import connection
 
 from apps.audit.models import AuditRecord
 from apps.catalog.models import CatalogModel, Price, PriceVersion
+from apps.catalog.pricing import price_in_force
+from apps.catalog.queries import load_snapshot
 from apps.catalog.setting_prices import read_prices, set_price
 from apps.orgs.models import Organization
 from spendra.kernel.errors import Invalid, NotFound
@@ -16,10 +20,23 @@ from tests.orgs.building import make_organization
 PRICES = {"input": 400_000_000, "output": 1_600_000_001}
 
 
-def own(organization: Organization, **prices: int) -> PriceVersion:
+def own(organization: Organization, *, effective_from: datetime | None = None, **prices: int) -> PriceVersion:
     return set_price(
-        organization=organization, model="gpt-4.1-mini", nanos_per_million={**PRICES, **prices}, acting="test"
+        organization=organization,
+        model="gpt-4.1-mini",
+        nanos_per_million={**PRICES, **prices},
+        effective_from=effective_from,
+        acting="test",
     )
+
+
+def in_force(database: Database, organization: Organization, at: datetime) -> tuple[UUID, datetime | None]:
+    """Which version holds at that instant, and until when."""
+    entry = load_snapshot(database.connect().cursor()).resolve("openai", "gpt-4.1-mini")
+    assert entry is not None
+    price = price_in_force(entry, organization.id, at)
+    assert price is not None
+    return price.prices.version_id, price.valid_until
 
 
 def test_a_price_is_a_new_version_and_the_one_before_stays(database: Database) -> None:
@@ -68,6 +85,28 @@ def test_what_is_no_price_is_refused_and_nothing_is_written(
     assert not PriceVersion.objects.filter(organization=acme).exists()
 
 
+def test_a_price_begins_now_or_at_a_time_to_come(database: Database) -> None:
+    acme, later = make_organization(), datetime.now(UTC) + timedelta(days=30)
+    assert own(acme, effective_from=later).effective_from == later
+    for instant, sentence in (
+        (datetime.now(UTC) - timedelta(seconds=1), "That time is over"),
+        (later.replace(tzinfo=None), "needs a time zone"),
+    ):
+        with pytest.raises(Invalid, match=sentence):
+            own(acme, effective_from=instant)
+    assert PriceVersion.objects.filter(organization=acme).count() == 1
+
+
+def test_of_two_prices_that_have_begun_the_one_set_last_holds(database: Database) -> None:
+    acme, later = make_organization(), datetime.now(UTC) + timedelta(days=30)
+    first = own(acme)
+    planned = own(acme, effective_from=later)
+    assert in_force(database, acme, later - timedelta(days=1)) == (first.id, later)
+    assert in_force(database, acme, later) == (planned.id, None)
+    instead = own(acme)
+    assert in_force(database, acme, later) == (instead.id, None)
+
+
 def test_two_people_at_once_make_two_versions(database: Database) -> None:
     acme = make_organization()
 
@@ -88,6 +127,8 @@ def test_a_script_sets_it(database: Database) -> None:
     assert made["nanos_per_million"] == {"input": "400000000", "output": "1600000000"}
     assert (made["model"], made["version"]) == ("openai/gpt-4.1-mini", 1)
     assert AuditRecord.objects.get(action="catalog.set_price").reason == "contract of 2026"
+    planned = run_json(*arguments, "--organization", "acme", "--effective-from", "2999-01-01T00:00+01:00")
+    assert (planned["version"], planned["effective_from"]) == (2, "2998-12-31T23:00:00+00:00")
     assert run_json(*arguments, "--organization", "none", exit_code=1)["error"]["code"] == "not_found"
 
 
@@ -99,6 +140,8 @@ def test_an_administrator_sets_it_on_a_page(database: Database) -> None:
     assert (
         "does not know" in browser.post(add, {**fields, "model": "x", "prices": "input=1\noutput=1"}).content.decode()
     )
+    begins = {"effective_from_0": "2020-01-01", "effective_from_1": "00:00:00", "prices": "input=1\noutput=1"}
+    assert "That time is over" in browser.post(add, {**fields, **begins}).content.decode()
     answer = browser.post(add, {**fields, "prices": "input = 0.40\r\noutput=1.60"}, follow=True)
     assert "has a price of its own for openai/gpt-4.1-mini." in answer.content.decode()
     assert PriceVersion.objects.get(organization=acme).source == "admin"

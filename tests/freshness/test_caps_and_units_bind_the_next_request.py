@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 from apps.budgets.capping import archive_cap, change_amount
-from apps.catalog.models import CatalogModel, Price, PriceVersion
-from apps.keys.queries import database_now
+from apps.catalog.setting_prices import set_price
 from apps.orgs.organizations import resume_organization, suspend_organization
 from apps.orgs.units import create_unit, move
 from apps.providers.accounts import change_account
@@ -104,12 +103,12 @@ def test_the_next_request_goes_where_the_account_points(
 
 
 def test_the_next_request_is_booked_at_the_price_that_is_new(company: Company, doors: Doors, rounds: int) -> None:
-    model = CatalogModel.objects.get(provider="openai", name="gpt-4.1-mini")
     for number in range(1, rounds + 1):
-        version = set_price_a_request(company, model, number, nanos=1_000_000 + number)
+        price = {"input": 0, "output": 0, "request": (1_000_000 + number) * 10**6}
+        set_price(organization=company.organization, model="gpt-4.1-mini", nanos_per_million=price, acting="test")
         for answer in doors.expect(200, company.key):
             if answer.headers["x-spendra-cost-usd"] != format_usd(1_000_000 + number):
-                doors.stale.append(f"{answer.headers['x-spendra-cost-usd']} with version {version}")
+                doors.stale.append(f"{answer.headers['x-spendra-cost-usd']} with price {number}")
     doors.check(asked=rounds)
 
 
@@ -121,17 +120,3 @@ def point(account: ProviderAccount, base_url: str) -> None:
         credential_reference=account.credential_reference,
         acting="test",
     )
-
-
-def set_price_a_request(company: Company, model: CatalogModel, version: int, *, nanos: int) -> int:
-    """The organization's own price, from this instant on: tokens are free."""
-    now = database_now()
-    added = PriceVersion.objects.create(
-        organization=company.organization, model=model, version=version, effective_from=now, source="admin",
-        source_date=now.date(),
-    )  # fmt: skip
-    prices = {"input": 0, "output": 0, "request": nanos * 10**6}
-    Price.objects.bulk_create(
-        Price(version=added, usage_class=usage, nanos_per_million=price) for usage, price in prices.items()
-    )
-    return version

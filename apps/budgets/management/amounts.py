@@ -1,8 +1,6 @@
-"""How commands of this room ask for amounts and instants, and tell them."""
+"""How commands of this room ask for amounts, and tell them."""
 
-from argparse import ArgumentTypeError
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,25 +10,9 @@ from apps.budgets.models import Budget, Measure
 from apps.budgets.types import PeriodState
 from apps.orgs.models import Organization
 from apps.orgs.queries import units_by_id
+from spendra.kernel.arguments import nanos
 from spendra.kernel.errors import Invalid
-from spendra.kernel.money import format_usd, parse_usd
-
-
-def nanos(text: str) -> int:
-    try:
-        return parse_usd(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
-
-
-def instant(text: str) -> datetime:
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no instant: write it like 2025-11-02T14:00+01:00") from error
-    if read.tzinfo is None:
-        raise ArgumentTypeError(f"{text!r} needs a time zone: write it like 2025-11-02T14:00+01:00 or …Z")
-    return read
+from spendra.kernel.money import format_usd
 
 
 def add_amount(parser: CommandParser) -> None:

@@ -6,12 +6,13 @@ from uuid import UUID
 from django.core.management.base import CommandParser
 
 from apps.budgets import capping, checking, exceeding, seeding
-from apps.budgets.management.amounts import add_amount, instant, read_amount, told_budget
+from apps.budgets.management.amounts import add_amount, read_amount, told_budget
 from apps.budgets.models import Budget, Hardness, Measure, Period, PeriodKind, amount_in_words
 from apps.budgets.queries import find_budget
 from apps.keys.models import EnvironmentLabel
 from apps.orgs.models import ACTOR_KINDS, UnitKind
 from apps.orgs.queries import find_unit, organization_by_slug
+from spendra.kernel.arguments import instant
 from spendra.kernel.commands import JsonCommand
 from spendra.kernel.errors import Invalid
 

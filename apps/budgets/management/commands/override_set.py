@@ -4,10 +4,11 @@ from uuid import UUID
 from django.core.management.base import CommandParser
 
 from apps.budgets import overriding
-from apps.budgets.management.amounts import add_amount, instant, read_amount
+from apps.budgets.management.amounts import add_amount, read_amount
 from apps.budgets.management.overrides import describe, told
 from apps.budgets.queries import find_budget
 from apps.orgs.queries import organization_by_slug
+from spendra.kernel.arguments import instant
 from spendra.kernel.commands import JsonCommand
 
 

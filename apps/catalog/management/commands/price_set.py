@@ -6,12 +6,16 @@ from apps.catalog.models import Price
 from apps.catalog.setting_prices import read_prices, set_price
 from apps.catalog.types import USAGE_CLASSES
 from apps.orgs.queries import organization_by_slug
+from spendra.kernel.arguments import instant
 from spendra.kernel.commands import JsonCommand
 from spendra.kernel.money import format_usd
 
 
 class Command(JsonCommand):
-    help = "Sets an organization's own price of a model, from the next request on: a new version, audited."
+    help = (
+        "Sets an organization's own price of a model: a new version, audited. Of two that have begun the one set last "
+        "holds."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("model", metavar="PROVIDER/MODEL", help="Or an alias; a bare one is OpenAI's.")
@@ -24,6 +28,9 @@ class Command(JsonCommand):
             metavar="CLASS=USD",
             help=f"USD a million units, such as input=0.40; input and output are needed. {', '.join(USAGE_CLASSES)}.",
         )
+        parser.add_argument(
+            "--effective-from", type=instant, metavar="INSTANT", help="The next request where left out."
+        )
         parser.add_argument("--reason", default="", help="Kept in the audit record.")
 
     def perform(self, **options: Any) -> dict[str, object]:
@@ -31,6 +38,7 @@ class Command(JsonCommand):
             organization=organization_by_slug(options["organization"]),
             model=options["model"],
             nanos_per_million=read_prices(options["prices"]),
+            effective_from=options["effective_from"],
             acting="command:price_set",
             reason=options["reason"],
         )
@@ -47,4 +55,7 @@ class Command(JsonCommand):
 
     def describe(self, result: Any) -> str:
         prices = ", ".join(f"{name} {format_usd(int(nanos))}" for name, nanos in result["nanos_per_million"].items())
-        return f"{result['organization']} pays for {result['model']}, in USD a million: {prices}."
+        return (
+            f"{result['organization']} pays for {result['model']}, from {result['effective_from']} on, "
+            f"in USD a million: {prices}."
+        )

@@ -5,9 +5,9 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from apps.keys import changing, granting, issuing
-from apps.keys.management.commands.key_issue import duration, nanos
 from apps.keys.queries import grants_of
 from apps.orgs.queries import organization_by_slug
+from spendra.kernel.arguments import duration, nanos
 from spendra.kernel.commands import JsonCommand
 
 _T = TypeVar("_T")

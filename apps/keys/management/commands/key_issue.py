@@ -1,6 +1,3 @@
-import re
-from argparse import ArgumentTypeError
-from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -12,25 +9,8 @@ from apps.keys.queries import grants_of
 from apps.orgs.models import ACTOR_KINDS, UnitKind
 from apps.orgs.queries import find_unit, organization_by_slug
 from apps.orgs.units import find_or_create_actor
+from spendra.kernel.arguments import duration, nanos
 from spendra.kernel.commands import JsonCommand
-from spendra.kernel.money import parse_usd
-
-_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def duration(text: str) -> timedelta:
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ArgumentTypeError(f"{text!r} is no duration: write it like 30d, 12h, 15m, 90s or 4w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def nanos(text: str) -> int:
-    try:
-        return parse_usd(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
 
 
 class Command(JsonCommand):
