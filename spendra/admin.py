@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
-from apps.audit.admin import AuditRecordAdmin
-from apps.audit.models import AuditRecord
+from apps.audit.admin import AuditCheckpointAdmin, AuditLinkAdmin, AuditRecordAdmin
+from apps.audit.models import AuditCheckpoint, AuditLink, AuditRecord
 from apps.orgs.admin_columns import OrganizationColumn, OrganizationFilter
 from apps.outbox.admin import DeliveryAdmin, OutboxMessageAdmin, StateFilter
 from apps.outbox.models import Delivery, OutboxMessage
@@ -20,6 +20,18 @@ admin.site.unregister((Group, Schedule, Success, Failure, OrmQ))
 
 @admin.register(AuditRecord)
 class NamedAuditRecordAdmin(OrganizationColumn, AuditRecordAdmin):
+    list_filter = (OrganizationFilter,)
+
+
+@admin.register(AuditLink)
+class NamedAuditLinkAdmin(OrganizationColumn, AuditLinkAdmin):
+    organization_id_column, nil_means = "chain_id", "the whole installation"
+    list_filter = (OrganizationFilter,)
+
+
+@admin.register(AuditCheckpoint)
+class NamedAuditCheckpointAdmin(OrganizationColumn, AuditCheckpointAdmin):
+    organization_id_column, nil_means = "chain_id", "the whole installation"
     list_filter = (OrganizationFilter,)
 
 

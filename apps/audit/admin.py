@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.audit.models import AuditLink, AuditRecord
+from apps.audit.models import AuditCheckpoint, AuditLink, AuditRecord
+from spendra.kernel.admin_links import row_link
 from spendra.kernel.big_table_admin import BigTable
 
 
@@ -36,3 +37,35 @@ class AuditRecordAdmin(BigTable):
 
 def _pretty(values: object) -> SafeString:
     return format_html("<pre>{}</pre>", json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True))
+
+
+class AuditLinkAdmin(BigTable):
+    list_display = ("place", "organization", "record", "hash_in_hex")
+    # A place is one in its chain alone, and the index has them chain by chain.
+    indexed = {"record_id": ("record_id",), "organization": ("place",)}
+    sought = ("record_id",)
+    search_help_text = "The whole id of an audit record."
+    fields = readonly_fields = ("organization", "place", "record", "hash_in_hex")
+
+    @admin.display
+    def record(self, link: AuditLink) -> SafeString:
+        return row_link("audit_auditrecord", link.record_id, link.record_id)
+
+    @admin.display(description="hash")
+    def hash_in_hex(self, link: AuditLink) -> str:
+        return bytes(link.hash).hex()
+
+
+class AuditCheckpointAdmin(BigTable):
+    list_display = ("made_at", "organization", "place", "signing_key", "hash_in_hex")
+    indexed = {"id": ("id",), "organization": ("place", "id")}
+    search_help_text = "The whole id of a checkpoint."
+    fields = readonly_fields = ("id", "organization", "place", "hash_in_hex", "made_at", "signing_key", "signed")
+
+    @admin.display(description="hash")
+    def hash_in_hex(self, checkpoint: AuditCheckpoint) -> str:
+        return bytes(checkpoint.hash).hex()
+
+    @admin.display(description="signature")
+    def signed(self, checkpoint: AuditCheckpoint) -> str:
+        return bytes(checkpoint.signature).hex()

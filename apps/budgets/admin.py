@@ -1,4 +1,3 @@
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -7,11 +6,13 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from apps.budgets import admin_forms
+from apps.budgets.admin_governance import GatewayProcessAdmin, GovernanceChangeAdmin, GovernanceVersionAdmin
 from apps.budgets.admin_windows import cap_in_words, current_windows, remaining, rule_of, window_cells, window_table
 from apps.budgets.models import (
     Budget,
     BudgetOverride,
     GatewayProcess,
+    GovernanceChange,
     GovernanceVersion,
     Period,
     Reservation,
@@ -20,13 +21,11 @@ from apps.budgets.models import (
 )
 from apps.orgs.admin_columns import OrganizationColumn, OrganizationFilter, named_scopes
 from apps.orgs.models import Unit
-from spendra.kernel import clock
 from spendra.kernel.admin_links import list_link
 from spendra.kernel.big_table_admin import BigTable
-from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
+from spendra.kernel.governed_admin import GovernedAdmin
 from spendra.kernel.money import align_usd, format_usd
 
-_UNSEEN_AFTER = timedelta(seconds=30)
 _MOST_WINDOWS = 50
 
 
@@ -275,25 +274,6 @@ class SettleQuarantineAdmin(OrganizationColumn, BigTable, GovernedAdmin):
     acts = {"retry": admin_forms.RetryQuarantined, "resolve": admin_forms.ResolveQuarantined}
 
 
-@admin.register(GatewayProcess)
-class GatewayProcessAdmin(ReadOnlyAdmin):
-    list_display = ("id", "seen_at", "alive")
-    ordering = ("-seen_at",)
-
-    @admin.display(boolean=True, description="seen in the last 30 seconds")
-    def alive(self, process: GatewayProcess) -> bool:
-        return process.seen_at > clock.now() - _UNSEEN_AFTER
-
-
-@admin.register(GovernanceVersion)
-class GovernanceVersionAdmin(OrganizationColumn, ReadOnlyAdmin):
-    organization_id_column = "id"
-    list_display = ("of", "token")
-    ordering = ("id",)
-    search_fields = ("id",)
-    search_help_text = "An organization's id."
-    fields = readonly_fields = ("of", "id", "token")
-
-    @admin.display(description="rules of")
-    def of(self, version: Any) -> str:
-        return str(version.organization_slug or "everybody: the catalog and its prices")
+admin.site.register(GatewayProcess, GatewayProcessAdmin)
+admin.site.register(GovernanceVersion, GovernanceVersionAdmin)
+admin.site.register(GovernanceChange, GovernanceChangeAdmin)

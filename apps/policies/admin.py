@@ -6,8 +6,19 @@ from django.utils.safestring import SafeString
 
 from apps.orgs.admin_columns import OrganizationColumn, OrganizationFilter
 from apps.policies import admin_forms
-from apps.policies.models import Approval, ApprovalUse, Freeze, Policy, PolicyVersion, Review, ShadowCount, VersionState
+from apps.policies.models import (
+    Approval,
+    ApprovalUse,
+    Freeze,
+    Policy,
+    PolicyVersion,
+    Refusal,
+    Review,
+    ShadowCount,
+    VersionState,
+)
 from spendra.kernel.admin_links import row_link
+from spendra.kernel.big_table_admin import BigTable
 from spendra.kernel.governed_admin import GovernedAdmin, ReadOnlyAdmin
 from spendra.kernel.money import align_usd, format_usd
 
@@ -148,3 +159,19 @@ class ApprovalAdmin(ReadOnlyAdmin):
 class ApprovalUseAdmin(ReadOnlyAdmin):
     list_display = ("approval_id", "reservation_id", "used_at")
     search_fields = ("approval_id", "reservation_id")
+
+
+@admin.register(Refusal)
+class RefusalAdmin(OrganizationColumn, BigTable):
+    list_display = ("at", "code", "key_id", "asked_for", "organization")
+    list_filter = (OrganizationFilter,)
+    indexed = {"id": ("id",), "organization": ("id",)}
+    sought = ("id", "key_id", "code")
+    search_help_text = "The whole id of a request or a key, or a code, such as budget_exceeded."
+    fields = readonly_fields = (
+        "id", "organization", "key_id", "asked_for", "code", "message", "details", "basis", "at",
+    )  # fmt: skip
+
+    @admin.display(description="model")
+    def asked_for(self, refusal: Refusal) -> str | None:
+        return f"{refusal.provider}/{refusal.model}" if refusal.model else None

@@ -105,7 +105,7 @@ class KeysetChangeList(ChangeList):
     @property
     def _order(self) -> _NewestFirst:
         indexed = self.model_admin.indexed
-        columns = next((indexed[name] for name in self._filters if name in indexed), ("id",))
+        columns = next((indexed[name] for name in self._filters if name in indexed), (self.model._meta.pk.name,))
         return _NewestFirst(self.model, columns)
 
     def _asked(self) -> tuple[QuerySet[Any], bool]:

@@ -44,6 +44,17 @@ _INSERTS = (
     SELECT id, organization_id, CASE WHEN is_rare THEN 'rare' ELSE 'frequent' END, id, id, 'req', 'openai', 'gpt-4.1',
         n, n, '{}', '{}', CASE WHEN is_rare THEN 'open' ELSE 'settled' END, at, at, at FROM made
     """,
+    "INSERT INTO audit_auditcheckpoint (id, chain_id, place, hash, made_at, signing_key, signature) "
+    "SELECT id, organization_id, n, '', at, 'key', '' FROM made",
+    """
+    INSERT INTO policies_refusal (id, organization_id, key_id, provider, model, code, message, details, at)
+    SELECT id, organization_id, CASE WHEN is_rare THEN 'rare' ELSE 'frequent' END, 'openai', 'gpt-4.1',
+        CASE WHEN is_rare THEN 'frozen' ELSE 'budget_exceeded' END, '', '{}', at FROM made
+    """,
+    """
+    INSERT INTO budgets_governancechange (organization_id, token, table_name, row_name, changed_at)
+    SELECT organization_id, id, 'keys_key', CASE WHEN is_rare THEN 'rare' ELSE 'frequent' END, at FROM made ORDER BY n
+    """,
     "INSERT INTO budgets_settlequarantine (id, reservation_id, organization_id, payload, error, created_at) "
     "SELECT id, id, organization_id, '{}', '', at FROM made",
 )

@@ -7,7 +7,8 @@ from tests.browser.operating import Operator
 LISTS = (
     "orgs/organization", "orgs/unit", "keys/key", "budgets/budget", "budgets/period", "budgets/reservation",
     "budgets/settlequarantine", "ledger/ledgerentry", "ledger/spendevent", "catalog/catalogmodel",
-    "catalog/priceversion", "providers/provideraccount", "identity/person", "audit/auditrecord",
+    "catalog/priceversion", "providers/provideraccount", "identity/person", "audit/auditrecord", "audit/auditlink",
+    "policies/refusal", "budgets/governancechange",
 )  # fmt: skip
 ADDITIONS = (
     "orgs/organization", "orgs/unit", "keys/key", "budgets/budget", "catalog/priceversion", "providers/provideraccount",

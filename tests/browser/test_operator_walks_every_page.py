@@ -11,7 +11,7 @@ def test_every_list_one_row_of_each_and_every_act_open_without_a_fault(operator:
     assert operator.company.chat().status_code == 200
     operator.open("/admin/")
     lists = operator.links("#content-main th a")
-    assert len(lists) == 32
+    assert len(lists) == 36
     rows = [row for path in lists for row in _first_row(operator, path)]
     assert len(rows) >= 16
     acts = [act for row in rows for act in _acts(operator, row)]
