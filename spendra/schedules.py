@@ -24,6 +24,7 @@ JOBS = (
     Job("open periods ahead", "apps.budgets.tasks.open_periods_ahead", minutes=5),
     Job("forget windows of rate limits", "apps.budgets.tasks.forget_short_periods", minutes=5),
     Job("forget old refusals", "apps.policies.tasks.forget_refusals", minutes=60),
+    Job("end reviews that nobody decided", "apps.policies.tasks.lapse_reviews", minutes=10),
     Job("drop months past the retention", "apps.budgets.tasks.apply_retention", minutes=360),
     Job("forget old failures of jobs", "spendra.tasks.forget_failures", minutes=60),
     Job("sign audit checkpoints", "apps.audit.tasks.sign_checkpoints", minutes=5),

@@ -27,6 +27,10 @@ OLDEST_BACKLOG_SECONDS = 10
 MOST_OWED = 40_000
 
 
+# Why a cost is no more than a bound.
+Doubt = Literal["unknown_model", "guessed_price", "no_usage", "broken_stream", "nothing_known"]
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """What a request came to."""
@@ -37,6 +41,7 @@ class Spent:
     model: str | None  # the one that answered
     usage: dict[str, object] | None
     price_version_id: str | None  # None: the one that was reserved by
+    doubt: Doubt | None = None
 
 
 NOTHING_SPENT = Spent(0, 0, "final", None, None, None)

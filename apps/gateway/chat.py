@@ -230,11 +230,19 @@ class _Call:
     def _settle(self, spent: Spent) -> None:
         self._has_ended = True
         self._asked.booked_nanos = spent.cost_nanos
+        _count_irregular(self._admitted, spent)
         self._booking.end(ending_of(self._admitted.reservation, kind="settle", spent=spent))
 
     def _void(self) -> None:
         self._has_ended = True
         self._booking.void(self._admitted.reservation)
+
+
+def _count_irregular(admitted: Admitted, spent: Spent) -> None:
+    if spent.cost_nanos > admitted.estimate.nanos:
+        metrics.irregular_bookings.labels("overage").inc()
+    if spent.doubt:
+        metrics.irregular_bookings.labels(spent.doubt).inc()
 
 
 def _cancel_when_gone(receive: Receive) -> "asyncio.Task[None]":

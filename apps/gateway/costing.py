@@ -7,7 +7,7 @@ from apps.catalog.pricing import price_in_force, price_usage, worst_case_nanos
 from apps.catalog.types import ModelPrices
 from apps.gateway.admission import Admitted
 from apps.gateway.answers import Answer
-from apps.gateway.booking import Spent
+from apps.gateway.booking import Doubt, Spent
 from apps.gateway.parsing import ChatRequest
 from apps.providers import adapters
 from spendra.kernel.money import MAX_AMOUNT_NANOS
@@ -37,24 +37,29 @@ def cost_of(admitted: Admitted, request: ChatRequest, answer: Answer, at: dateti
         return _from_bytes(admitted, request, answer)
     prices = _prices_of(admitted, answer.model, at)
     cost = price_usage(prices or admitted.route.prices, usage)
+    doubt: Doubt | None = "unknown_model" if prices is None else "guessed_price" if cost.is_estimated else None
     told = Spent(
         cost_nanos=min(cost.nanos, MAX_AMOUNT_NANOS),
         tokens=usage.input_total + usage.output_total,
-        status="estimated" if cost.is_estimated or prices is None or cost.nanos > MAX_AMOUNT_NANOS else "final",
+        status="estimated" if doubt or cost.nanos > MAX_AMOUNT_NANOS else "final",
         model=answer.model,
         usage={**usage.nonzero(), "service_tier": usage.service_tier},
         price_version_id=str((prices or admitted.route.prices).version_id),
+        doubt=doubt,
     )
     if answer.is_complete:
         return told
     # Of a stream that broke off, usage may have been a running total.
-    return max(replace(told, status="estimated"), _from_bytes(admitted, request, answer), key=lambda s: s.cost_nanos)
+    told = replace(told, status="estimated", doubt="broken_stream")
+    return max(told, _from_bytes(admitted, request, answer), key=lambda s: s.cost_nanos)
 
 
 def reserved(admitted: Admitted) -> Spent:
     """Nothing is known of the call, but the provider may have charged for it: it can't be more than was reserved."""
     estimate = admitted.estimate
-    return Spent(estimate.nanos, estimate.tokens, "estimated", None, {}, admitted.route.price_version_id)
+    return Spent(
+        estimate.nanos, estimate.tokens, "estimated", None, {}, admitted.route.price_version_id, "nothing_known"
+    )
 
 
 def _from_bytes(admitted: Admitted, request: ChatRequest, answer: Answer) -> Spent:
@@ -64,7 +69,7 @@ def _from_bytes(admitted: Admitted, request: ChatRequest, answer: Answer) -> Spe
     Hidden reasoning and rejected predictions show in no byte: then it is the reserved amount.
     """
     estimate, route = admitted.estimate, admitted.route
-    most = reserved(admitted)
+    most = replace(reserved(admitted), doubt="no_usage" if answer.is_complete else "broken_stream")
     if request.has_prediction or not _shows_all_output(route.provider, route.entry.model):
         return most
     output = -(-answer.content_bytes // request.facts.n) + (0 if answer.is_complete else UNSEEN_TOKENS)

@@ -47,9 +47,17 @@ def _rules(told: Told) -> Iterator[str]:
     yield f"Policies    {len(near)} of these scopes at that time"
     for policy in near:
         yield from policy_in_words(policy)
+    if changed := told["changed_just_before"]:
+        yield f"  Within the second before: {'; '.join(map(_change_in_words, changed))}."
+        yield "  A change binds a moment after its time: the request may still have been decided without."
     yield f"Caps        {'as they are now' if told['caps'] else 'none applied'}"
     for cap in told["caps"]:
         yield from cap_in_words(cap)
+
+
+def _change_in_words(change: Told) -> str:
+    shadow = " in shadow" if change["is_shadow"] else ""
+    return f"{change['policy']}, version {change['version']}{shadow} {change['change']}"
 
 
 def _asked(told: Told) -> Iterator[str]:

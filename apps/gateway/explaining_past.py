@@ -1,6 +1,5 @@
 """A past request: what was decided, by which rules of its day, and what has become of it."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -8,14 +7,14 @@ from apps.budgets.models import Period, Reservation
 from apps.budgets.queries import remaining
 from apps.gateway import errors
 from apps.gateway.explained import told_rule
-from apps.keys.models import Key
+from apps.gateway.explaining_past_rules import changed_just_before, policies, scope_of
 from apps.ledger.models import LedgerEntry
 from apps.orgs.models import Organization, Unit
 from apps.policies import evaluation
 from apps.policies.history import rules_at
 from apps.policies.models import ApprovalUse, Refusal
 from apps.policies.queries import find_refusal
-from apps.policies.types import Considered, PolicyRule, RequestView
+from apps.policies.types import RequestView
 from spendra.kernel.errors import NotFound
 from spendra.kernel.money import format_usd
 
@@ -24,7 +23,6 @@ Told = dict[str, Any]
 # A request's id is made before its reservation's: by a moment as a rule, by the patience of a gateway at most. Clocks
 # may be set back in between.
 _BEFORE_MS, _AFTER_MS = 2_000, 120_000
-_UNTOLD = ("denied", "review", "undecidable")
 
 
 def explain_past(organization: Organization, request_id: str) -> Told:
@@ -101,7 +99,8 @@ def _decided_on(organization: Organization, refusal: Refusal, basis: Told) -> To
         "scopes": _scopes(scope_ids, names),
         "price_version_id": basis["price_version_id"],
         "worst_case": {**{name: basis[name] for name in worst}, "usd": format_usd(int(basis["nanos"]))},
-        "policies": [told_rule(one, _scope(organization, one.rule, names)) for one in considered],
+        "policies": [told_rule(one, scope_of(organization, one.rule, names)) for one in considered],
+        "changed_just_before": changed_just_before(organization, scope_ids, refusal.at),
         "caps": _caps(organization, _periods(organization, refusal, basis["budgets"]), names),
     }
 
@@ -144,7 +143,8 @@ def _granted(organization: Organization, reservation: Reservation) -> Told:
         },
         "reservation": _reservation(reservation),
         "entries": [_entry(entry) for entry in _entries(organization, reservation)],
-        "policies": _policies(organization, reservation, names, is_approved=use is not None),
+        "policies": policies(organization, reservation, names, is_approved=use is not None),
+        "changed_just_before": changed_just_before(organization, reservation.scope_ids, reservation.reserved_at),
         "approval": use and {"id": str(use.approval_id)},
         "caps": _caps(organization, reservation.period_ids, names),
     }
@@ -191,59 +191,6 @@ def _entry(entry: LedgerEntry) -> Told:
         "amount_usd": format_usd(entry.amount_nanos),
         "booked_at": entry.booked_at.isoformat(),
     }
-
-
-def _policies(
-    organization: Organization, reservation: Reservation, names: dict[UUID, dict[str, str]], *, is_approved: bool
-) -> list[Told]:
-    """What each version of that day said. Neither the tools of a request nor how its tokens were divided is kept: where
-    that decides, an active version is known to have let it pass, and of one in shadow nothing can be said."""
-    rules = rules_at(organization, reservation.reserved_at)
-    view = _view(organization, reservation, names)
-    most = replace(view, input_tokens=reservation.amount_tokens, output_tokens=reservation.amount_tokens)
-    by_least, by_most = (evaluation.explain(rules, one, reservation.reserved_at) for one in (view, most))
-    pairs = zip(by_least, by_most, strict=True)
-    return [
-        told_rule(_said(least, much, is_approved=is_approved), _scope(organization, least.rule, names))
-        for least, much in pairs
-    ]
-
-
-def _view(organization: Organization, reservation: Reservation, names: dict[UUID, dict[str, str]]) -> RequestView:
-    key = Key.objects.filter(organization=organization, key_id=reservation.key_id).first()
-    return RequestView(
-        provider=reservation.provider,
-        model=reservation.model,
-        named_model=reservation.model,
-        endpoint="chat.completions",
-        tools=None,
-        environment=key.environment_label if key else "",
-        key_id=reservation.key_id,
-        actor_kind=names.get(reservation.actor_id, {}).get("kind", ""),
-        scope_ids=tuple(reservation.scope_ids),
-        nanos=reservation.amount_nanos,
-        input_tokens=0,
-        output_tokens=0,
-    )
-
-
-def _said(least: Considered, most: Considered, *, is_approved: bool) -> Considered:
-    is_known = least.outcome == most.outcome and least.outcome != "undecidable"
-    if least.rule.is_shadow:
-        untold = "Whether it would have let the request pass depends on what is not kept of it."
-        return least if is_known else replace(least, outcome="undecidable", reason=untold)
-    if least.outcome == "review" and is_approved:
-        return replace(least, reason=f"{least.reason} An approval let it pass.")
-    if is_known and least.outcome not in _UNTOLD:
-        return least
-    return replace(least, outcome="passed", reason="It let the request pass, by what is not kept of it.")
-
-
-def _scope(organization: Organization, rule: PolicyRule, names: dict[UUID, dict[str, str]]) -> str:
-    if rule.unit_id is None:
-        return f"organization {organization.slug}"
-    named = names.get(rule.unit_id)
-    return f"{named['kind']} {named['name']}" if named else f"unit {rule.unit_id}"
 
 
 def _caps(organization: Organization, period_ids: list[int], names: dict[UUID, dict[str, str]]) -> list[Told]:

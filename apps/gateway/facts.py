@@ -16,7 +16,6 @@ _UNBOUNDED_MEMBERS = frozenset(
         "extra_body",
         "google",
         "mcp_servers",
-        "models",
         "plugins",
         "previous_response_id",
         "prompt",

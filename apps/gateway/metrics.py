@@ -21,6 +21,14 @@ settle_seconds = Histogram("spendra_gateway_settle_seconds", "One settle round t
 reserve_batch = Histogram("spendra_gateway_reserve_batch_size", "Requests a reserve batch.", buckets=_SIZES)
 settle_batch = Histogram("spendra_gateway_settle_batch_size", "Endings a settle batch.", buckets=_SIZES)
 endings = Counter("spendra_gateway_endings", "Reservations ended, by what became of them.", ["outcome"])
+irregular_bookings = Counter(
+    "spendra_gateway_irregular_bookings",
+    "Calls booked above what was reserved (overage), or at a bound for want of the exact price; one may be both.",
+    ["cause"],
+)
+# All of them from the start: of one that begins at 1 no rate can be told.
+for _cause in ("overage", "unknown_model", "guessed_price", "no_usage", "broken_stream", "nothing_known"):
+    irregular_bookings.labels(_cause)
 settle_failures = Counter("spendra_gateway_settle_failures", "Settle batches that Postgres did not take.")
 settle_backlog = Gauge("spendra_gateway_settle_backlog", "Endings that Postgres has not taken yet.")
 settle_backlog_seconds = Gauge(

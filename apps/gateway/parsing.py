@@ -52,13 +52,15 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     What it doesn't know it leaves alone. Linear in the length of the body.
     """
     data = strict_json.load_object(body)
+    model = _read_model(data)
+    _refuse_fallbacks(data, model)
     messages = _read_messages(data)
     limit_key, limit = _read_output_limit(data)
     stream = _read_bool(data, "stream")
     return ChatRequest(
         body=body,
         data=data,
-        model=_read_model(data),
+        model=model,
         stream=stream,
         include_usage=_read_include_usage(data),
         output_limit=limit,
@@ -88,6 +90,18 @@ def _read_model(data: Mapping[str, object]) -> str:
             f"model is longer than {MAX_MODEL_LENGTH} characters. Send the id of a model.", param="model"
         )
     return model
+
+
+def _refuse_fallbacks(data: Mapping[str, object], model: str) -> None:
+    """OpenRouter answers with another of `models` where the first one fails: no grant, rule or price has seen those."""
+    models = data.get("models")
+    if models is None or (isinstance(models, list) and all(name == model for name in models)):
+        return
+    raise RequestMalformed(
+        "models names other models to fall back to, and none of them would be checked. Leave it out, and ask for one "
+        "model in model.",
+        param="models",
+    )
 
 
 def _read_messages(data: Mapping[str, object]) -> list[Mapping[str, object]]:

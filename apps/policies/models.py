@@ -133,6 +133,7 @@ class ReviewState(models.TextChoices):
     PENDING = "pending"
     APPROVED = "approved"
     DENIED = "denied"
+    LAPSED = "lapsed"  # nobody decided it in time
 
 
 class Review(models.Model):

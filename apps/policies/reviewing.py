@@ -6,6 +6,7 @@ from django.db import transaction
 
 from apps.keys.queries import database_now, find_key
 from apps.orgs.models import Organization
+from apps.policies import lapsing
 from apps.policies.audited import REVIEW
 from apps.policies.models import Approval, Review, ReviewState
 from spendra.kernel.errors import Conflict, Invalid, NotFound
@@ -19,8 +20,8 @@ def approve(
     """Lets one request of the review's key for its model pass, up to an amount and until an instant. The amount may be
     less than what was asked.
 
-    NotFound for another organization's review, Conflict where somebody has decided it, Invalid for an amount or time
-    that cannot be and for a key that is revoked. Locks the review's row.
+    NotFound for another organization's review, Conflict where somebody has decided it or it has lapsed, Invalid for an
+    amount or time that cannot be and for a key that is revoked. Locks the review's row.
     """
     now = database_now()
     current = _lock_pending(review, organization)
@@ -62,6 +63,11 @@ def _lock_pending(review: Review, organization: Organization) -> Review:
     current = locked.first()
     if current is None:
         raise NotFound(f"There is no review {review.id} in {organization}.")
+    if current.state == ReviewState.LAPSED:
+        raise Conflict(
+            f"This review has lapsed: nobody decided it within {lapsing.AFTER_DAYS} days. "
+            "The same request asks for a new one."
+        )
     if current.state != ReviewState.PENDING:
         raise Conflict(f"{current.decided_by} has {current.state} this review already.")
     return current

@@ -4,6 +4,7 @@ import pytest
 
 from tests.bad_input.asking import MESSAGES, PROMPT, ask, chat, must_refuse
 from tests.gateway.company import MODEL, Company
+from tests.gateway.conftest import Sandbox
 
 DEEP = b"[" * 300 + b"]" * 300
 ENOUGH = f'"model": "{MODEL}", "messages": {MESSAGES}'.encode()
@@ -101,6 +102,39 @@ def test_model_and_messages_must_be_there(company: Company, body: str, param: st
     must_refuse(answer, 400, "request_malformed")
     assert answer.error["param"] == param
     assert company.reservations() == []
+
+
+FALLBACKS = {
+    "another": '["gpt-4.1-nano"]',
+    "the one that is asked, then another": f'["{MODEL}", "gpt-4.1-nano"]',
+    "the one that is asked, by its provider": f'["openai/{MODEL}"]',
+    "one that nobody knows": '["gpt-of-tomorrow"]',
+    "a text": f'"{MODEL}"',
+    "an object": f'{{"{MODEL}": 1}}',
+    "a list in the list": f'[["{MODEL}"]]',
+    "null in the list": "[null]",
+    "false": "false",
+    "zero": "0",
+}
+
+
+@pytest.mark.parametrize("models", FALLBACKS.values(), ids=FALLBACKS.keys())
+def test_models_to_fall_back_to_are_refused(company: Company, sandbox: Sandbox, models: str) -> None:
+    """No grant, no rule and no price has looked at those."""
+    before = sandbox.requests()
+    answer = ask(company, chat(f'"max_tokens": 5, "models": {models}'))
+    must_refuse(answer, 400, "request_malformed", "ask for one model")
+    assert answer.error["param"] == "models"
+    assert company.reservations() == []
+    assert sandbox.requests() == before
+
+
+@pytest.mark.parametrize("models", ["null", "[]", f'["{MODEL}"]', f'["{MODEL}", "{MODEL}"]'])
+def test_models_that_name_no_other_pass_and_cost_no_more(company: Company, models: str) -> None:
+    assert ask(company, chat(f'"max_tokens": 5, "models": {models}, "route": "fallback"')).status == 200
+    assert ask(company, chat('"max_tokens": 5')).status == 200
+    with_models, without = company.reservations()
+    assert with_models.amount_nanos < 2 * without.amount_nanos
 
 
 def test_more_values_than_a_request_can_need_are_413(company: Company) -> None:

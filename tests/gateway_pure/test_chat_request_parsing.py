@@ -97,7 +97,6 @@ def test_text_parts_are_bounded() -> None:
         {"tools": ["odd"]},
         {"tools": "odd"},
         {"previous_response_id": "resp_1"},
-        {"models": ["openai/gpt-5-pro"]},
         {"plugins": [{"id": "web"}]},
         {"extra_body": {"google": {"cached_content": "cachedContents/1"}}},
     ],
