@@ -8,6 +8,8 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from spendra.development.embedded_postgres import EmbeddedPostgres
 from tests import databases
+from tests.crash.books import Caller
+from tests.crash.lossy_line import LossyLine
 from tests.crash.stage import Stage
 from tests.databases import Database
 from tests.gateway.company import Company, make_company
@@ -72,3 +74,19 @@ def company(stage: Stage) -> Company:
     company.cap(10**12)
     company.cap(10**12, applies_to_each="agent", period_kind="month")
     return company
+
+
+@pytest.fixture
+def line(stage: Stage) -> Iterator[LossyLine]:
+    with LossyLine(stage.database.url) as line:
+        yield line
+
+
+@pytest.fixture
+def caller(company: Company, line: LossyLine, start_gateway: StartGateway) -> Caller:
+    """Of a gateway behind the line, whose connections stand."""
+    company.gateway_url = start_gateway(database_url=line.url).url
+    caller = Caller(company)
+    caller.send()
+    company.wait_for_ends(1)
+    return caller

@@ -36,9 +36,15 @@ class LossyLine:
         """What is asked on connections of that name stays here for so long; the event is set once something waits."""
         waits, goes_on = threading.Event(), threading.Event()
         self._held = application.encode(), waits, goes_on
-        yield waits
-        self._held = None
-        goes_on.set()
+        try:
+            yield waits
+        finally:
+            self._held = None
+            goes_on.set()
+
+    def connections(self, application: str) -> int:
+        """How many of that name were made so far, those that have ended among them."""
+        return sum(application.encode() in hello for hello, _ in self._clients)
 
     def break_off(self, application: str) -> None:
         """Now, whatever is under way: the server works on, and hears nothing of it for a second."""
@@ -83,6 +89,7 @@ class LossyLine:
                     waits.set()
                     goes_on.wait()
                 server.sendall(data)
+            server.shutdown(socket.SHUT_WR)  # the client has gone, and the server may learn of it
 
     def _loses(self, hello: bytes) -> bool:
         for name, left in self._lost.items():

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Iterator
 
 import httpx
 import orjson
@@ -13,12 +12,6 @@ from tests.crash.lossy_line import LossyLine
 from tests.crash.stage import Stage
 from tests.gateway.company import Company, body
 from tests.gateway.running import METRICS_TOKEN
-
-
-@pytest.fixture
-def line(stage: Stage) -> Iterator[LossyLine]:
-    with LossyLine(stage.database.url) as line:
-        yield line
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -1,34 +1,14 @@
 """A reply that never comes says nothing about what was done: it is asked for again, or taken back."""
 
 import time
-from collections.abc import Iterator
 
 import psycopg
-import pytest
 
 from tests.crash.books import Caller, check
-from tests.crash.conftest import StartGateway
 from tests.crash.lossy_line import LossyLine
 from tests.crash.stage import Stage, beside, eventually
-from tests.gateway.company import Company
 
 FENCE = "SELECT pg_advisory_xact_lock(budgets_fence_v1())"
-
-
-@pytest.fixture
-def line(stage: Stage) -> Iterator[LossyLine]:
-    with LossyLine(stage.database.url) as line:
-        yield line
-
-
-@pytest.fixture
-def caller(company: Company, line: LossyLine, start_gateway: StartGateway) -> Caller:
-    """Of a gateway behind the line, whose connections stand."""
-    company.gateway_url = start_gateway(database_url=line.url).url
-    caller = Caller(company)
-    caller.send()
-    company.wait_for_ends(1)
-    return caller
 
 
 def test_a_reserve_whose_reply_is_lost_is_asked_again_and_reserves_once(
