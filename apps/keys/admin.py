@@ -46,6 +46,7 @@ class KeyAdmin(GovernedAdmin):
         "grant": admin_forms.GrantModels,
         "withdraw": admin_forms.WithdrawGrants,
         "limits": admin_forms.ChangeLimits,
+        "reassign": admin_forms.Reassign,
         "revoke": admin_forms.RevokeKey,
     }
 

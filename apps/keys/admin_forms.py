@@ -1,6 +1,6 @@
 """The acts of this room's admin pages: one form a use case."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -9,7 +9,7 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from apps.keys import changing, granting, issuing, revoking
 from apps.keys.models import EnvironmentLabel
 from apps.keys.queries import grants_of
-from apps.orgs.models import ACTOR_KINDS, Organization, UnitKind
+from apps.orgs.models import ACTOR_KINDS, Organization, Unit, UnitKind
 from apps.orgs.queries import find_unit
 from spendra.kernel.governed_admin import ActForm, Done, InstantInput, Lines, Reason
 from spendra.kernel.money import format_usd, parse_usd
@@ -124,9 +124,48 @@ class ChangeLimits(_Limits, _UnrevokedKey):
             default_output_tokens=data["default_output_tokens"],
             acting=acting,
             reason=data["reason"],
-            **({} if data["expires_at"] == self.subject.expires_at else {"expires_at": data["expires_at"]}),
+            **({} if data["expires_at"] == _shown(self.subject.expires_at) else {"expires_at": data["expires_at"]}),
         )
         return Done(f"The limits of the key {key} are changed.", key)
+
+
+class Reassign(_UnrevokedKey):
+    title = "Change environment and project"
+    note = "From the next request on. What was spent before stays where it was."
+    environment_label = forms.ChoiceField(choices=EnvironmentLabel.choices)
+    project = forms.CharField(
+        max_length=210,
+        required=False,
+        widget=AdminTextInputWidget,
+        help_text="A project for which its spend counts as well. Empty: none.",
+    )
+    field_order = ("environment_label", "project")
+
+    @classmethod
+    def initial_of(cls, subject: Any) -> dict[str, Any]:
+        project = subject.project and subject.project.name
+        return {"environment_label": subject.environment_label, "project": project}
+
+    def carry_out(self, *, acting: str) -> Done:
+        data, organization = self.cleaned_data, self.subject.organization
+        key = changing.reassign(
+            self.subject.key_id,
+            organization=organization,
+            environment_label=data["environment_label"],
+            acting=acting,
+            reason=data["reason"],
+            **({} if data["project"] == self.initial_of(self.subject)["project"] else {"project": self._project()}),
+        )
+        return Done(f"The key {key} is changed.", key)
+
+    def _project(self) -> Unit | None:
+        name = self.cleaned_data["project"]
+        return find_unit(self.subject.organization, name, kinds=[UnitKind.PROJECT]) if name else None
+
+
+def _shown(instant: datetime | None) -> datetime | None:
+    """As the inputs of a page have it."""
+    return instant and instant.replace(microsecond=0)
 
 
 class GrantModels(_UnrevokedKey):

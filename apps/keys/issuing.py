@@ -44,13 +44,13 @@ def issue(
     archived one, for a unit that is no actor or no project, and for a value that cannot be. Takes no lock.
     """
     patterns = normalize_all(grants)
-    _check_environment(environment_label)
+    check_environment(environment_label)
     check_limits(max_reservation_nanos, default_output_tokens)
     minted = key_format.mint(live=settings.IS_PRODUCTION)
     key = Key.objects.create(
         organization=organization,
-        actor=_usable(organization, actor, kinds=ACTOR_KINDS, param="actor"),
-        project=project and _usable(organization, project, kinds={UnitKind.PROJECT}, param="project"),
+        actor=usable(organization, actor, kinds=ACTOR_KINDS, param="actor"),
+        project=project and usable(organization, project, kinds={UnitKind.PROJECT}, param="project"),
         key_id=minted.key_id,
         secret_sha256=key_format.secret_hash(minted.secret),
         environment_label=environment_label,
@@ -78,7 +78,8 @@ def describe(key: Key, grants: Sequence[str]) -> dict[str, object]:
     }
 
 
-def _usable(organization: Organization, unit: Unit, *, kinds: frozenset[UnitKind] | set[UnitKind], param: str) -> Unit:
+def usable(organization: Organization, unit: Unit, *, kinds: frozenset[UnitKind] | set[UnitKind], param: str) -> Unit:
+    """The unit as it is now. NotFound for another organization's; Invalid for another kind, and for an archived one."""
     (current,) = units_by_id(organization, [unit.id])
     if current.kind not in kinds:
         raise Invalid(f"The {current} cannot be the {param} of a key: that is a {' or '.join(sorted(kinds))}.",
@@ -88,7 +89,8 @@ def _usable(organization: Organization, unit: Unit, *, kinds: frozenset[UnitKind
     return current
 
 
-def _check_environment(label: str) -> None:
+def check_environment(label: str) -> None:
+    """Invalid for one that there is not."""
     if label not in EnvironmentLabel.values:
         raise Invalid(
             f"{label!r} is no environment: choose one of {', '.join(EnvironmentLabel.values)}.",

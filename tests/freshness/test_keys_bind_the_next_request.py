@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db import connection
 
-from apps.keys.changing import change_limits
+from apps.keys.changing import change_limits, reassign
 from apps.keys.granting import grant, withdraw
 from apps.keys.issuing import IssuedKey
 from apps.keys.models import Key
@@ -37,6 +37,19 @@ def test_what_a_key_may_reserve_binds_as_it_is_changed(company: Company, doors: 
         change_limits(company.issued.record.key_id, max_reservation_nanos=1, acting="test")
         doors.expect(403, company.key)
         change_limits(company.issued.record.key_id, max_reservation_nanos=None, acting="test")
+        doors.expect(200, company.key)
+    doors.check(asked=2 * rounds)
+
+
+def test_a_cap_of_a_project_binds_a_key_as_it_is_put_there_and_taken_away(
+    company: Company, doors: Doors, rounds: int
+) -> None:
+    project = create_unit(organization=company.organization, kind="project", name="Atlas", acting="test")
+    company.cap(0, unit=project)
+    for _ in range(rounds):
+        reassign(company.issued.record.key_id, project=project, acting="test")
+        doors.expect(402, company.key)
+        reassign(company.issued.record.key_id, project=None, acting="test")
         doors.expect(200, company.key)
     doors.check(asked=2 * rounds)
 

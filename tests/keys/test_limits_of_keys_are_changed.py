@@ -78,3 +78,15 @@ def test_an_operator_changes_limits_on_a_page(database: Database) -> None:
     key.refresh_from_db()
     assert (key.max_reservation_nanos, key.default_output_tokens) == (None, 200)
     assert str(key.expires_at) == "2999-01-31 12:00:00+00:00"
+
+
+def test_the_page_leaves_an_expiry_that_nobody_touched(database: Database) -> None:
+    key, browser = make_key(make_organization()).record, signed_in()
+    expired = (database_now() - timedelta(days=1)).replace(microsecond=5)
+    Key.objects.filter(id=key.id).update(expires_at=expired)
+    shown = {"expires_at_0": f"{expired:%Y-%m-%d}", "expires_at_1": f"{expired:%H:%M:%S}"}
+    page = f"/admin/keys/key/{key.id}/act/limits/"
+    assert f'value="{shown["expires_at_1"]}"' in browser.get(page).content.decode()
+    browser.post(page, {"max_reservation_usd": "2", "default_output_tokens": "", "reason": "", **shown})
+    key.refresh_from_db()
+    assert (key.max_reservation_nanos, key.expires_at) == (2_000_000_000, expired)

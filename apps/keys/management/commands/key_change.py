@@ -5,8 +5,10 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from apps.keys import changing, granting, issuing
+from apps.keys.models import EnvironmentLabel
 from apps.keys.queries import grants_of
-from apps.orgs.queries import organization_by_slug
+from apps.orgs.models import Organization, UnitKind
+from apps.orgs.queries import find_unit, organization_by_slug
 from spendra.kernel.arguments import duration, nanos
 from spendra.kernel.commands import JsonCommand
 
@@ -22,7 +24,7 @@ def none_or(read: Callable[[str], _T]) -> Callable[[str], _T | None]:
 
 
 class Command(JsonCommand):
-    help = "Changes what a key may use, reserve and until when, from its next request on. What is not named stays."
+    help = "Changes what a key may use and reserve, until when, and for what: from its next request on. The rest stays."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("key_id", metavar="KEY_ID", help="The part of the key between spk_live_ and the secret.")
@@ -34,6 +36,8 @@ class Command(JsonCommand):
         limits.add_argument("--max-reservation-usd", type=none_or(nanos), **changed)
         limits.add_argument("--default-output-tokens", type=none_or(int), default=..., metavar="N")
         limits.add_argument("--expires-in", type=none_or(duration), default=..., metavar="30d")
+        parser.add_argument("--environment", choices=EnvironmentLabel.values)
+        parser.add_argument("--project", metavar="U", help="Where its spend counts as well; `none` for nowhere else.")
         parser.add_argument("--reason", default="", help="Kept in the audit record.")
 
     @transaction.atomic
@@ -45,6 +49,7 @@ class Command(JsonCommand):
             "acting": "command:key_change",
         }
         key = changing.change_limits(key_id, **said, **_changes(options))
+        key = changing.reassign(key_id, **said, **_assignment(options, key.organization))
         if options["grants"]:
             granting.grant(key_id, patterns=options["grants"], **said)
         if options["withdrawn"]:
@@ -63,3 +68,13 @@ def _changes(options: dict[str, Any]) -> changing.Limits:
     if options["expires_in"] is not ...:
         changes |= {"expires_at": None} if options["expires_in"] is None else {"expires_in": options["expires_in"]}
     return cast("changing.Limits", changes)
+
+
+def _assignment(options: dict[str, Any], organization: Organization) -> changing.Assignment:
+    assignment: changing.Assignment = {}
+    if options["environment"]:
+        assignment["environment_label"] = options["environment"]
+    if name := options["project"]:
+        project = None if name == "none" else find_unit(organization, name, kinds=[UnitKind.PROJECT])
+        assignment["project"] = project
+    return assignment
