@@ -7,10 +7,11 @@ import psycopg
 
 from apps.budgets.wire import Wire
 
+_LOCK_TIMEOUT = "250ms"
 # Start-up options, since a SET inside a function ends before its commit. The server gives up before we do
 # (CALL_SECONDS), so that an outcome is rarely unknown: a backend whose client has gone still gets its lock and commits.
 SERVER_OPTIONS = (
-    "-c synchronous_commit=on -c lock_timeout=250ms -c statement_timeout=2s "
+    f"-c synchronous_commit=on -c lock_timeout={_LOCK_TIMEOUT} -c statement_timeout=2s "
     "-c idle_in_transaction_session_timeout=5s -c default_transaction_isolation=read\\ committed "
     "-c client_connection_check_interval=1s"
 )
@@ -61,17 +62,16 @@ class HotConnection:
         if self._wire is not None and self._wire.is_broken:
             await self.close()
         if self._wire is None:
-            self._wire = Wire(
-                await psycopg.AsyncConnection.connect(
-                    self._url,
-                    autocommit=True,
-                    options=SERVER_OPTIONS,
-                    application_name=self._name,
-                    connect_timeout=CALL_SECONDS,
-                    client_encoding="utf-8",
-                    **GIVE_UP_SILENT_SERVERS,
-                )
+            connection = await psycopg.AsyncConnection.connect(
+                self._url,
+                autocommit=True,
+                options=SERVER_OPTIONS,
+                application_name=self._name,
+                connect_timeout=CALL_SECONDS,
+                client_encoding="utf-8",
+                **GIVE_UP_SILENT_SERVERS,
             )
+            self._wire = await _checked(Wire(connection))
             self.generation += 1
         return self._wire
 
@@ -79,6 +79,24 @@ class HotConnection:
         wire, self._wire = self._wire, None
         if wire is not None:
             await wire.close()
+
+
+async def _checked(wire: Wire) -> Wire:
+    """A pooler may drop the options without a word, and would then also mix up what several lines have prepared: one
+    could settle by what another calls its reserve. Closes the wire and raises OperationalError where one is between."""
+    try:
+        lock_timeout = await wire.execute("SHOW lock_timeout", ())
+    except (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement):
+        lock_timeout = None
+    except BaseException:
+        await wire.close()
+        raise
+    if lock_timeout != _LOCK_TIMEOUT:
+        await wire.close()
+        raise psycopg.OperationalError(
+            "a pooler is between that keeps no session: set SPENDRA_DATABASE_DIRECT_URL to the same database past it"
+        )
+    return wire
 
 
 def is_bad_data(error: psycopg.Error) -> bool:

@@ -108,7 +108,15 @@ DATABASE_URL = env.read("DATABASE_URL")
 DATABASE_DIRECT_URL = env.read("SPENDRA_DATABASE_DIRECT_URL") or DATABASE_URL
 DATABASES: dict[str, dict[str, Any]] = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "spendra"}}
 if DATABASE_URL:
-    DATABASES["default"] = {**dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)}
+    DATABASES["default"] = {
+        **dj_database_url.parse(
+            DATABASE_URL,
+            conn_max_age=60,
+            conn_health_checks=True,
+            # Behind a transaction pooler the next fetch may meet another session, which knows no such cursor.
+            disable_server_side_cursors=DATABASE_DIRECT_URL != DATABASE_URL,
+        )
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "identity.Person"
