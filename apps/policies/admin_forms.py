@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget, AdminTextInputWidget
+from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 
 from apps.orgs.models import Organization
 from apps.orgs.queries import find_unit
@@ -12,7 +12,7 @@ from apps.policies import drafting, freezing, lifecycle, reviewing
 from apps.policies.drafting import Changed
 from apps.policies.models import PolicyKind, VersionState
 from spendra.kernel import clock
-from spendra.kernel.governed_admin import ActForm, Done
+from spendra.kernel.governed_admin import ActForm, Done, InstantInput
 from spendra.kernel.money import format_usd, parse_usd
 
 _RULES = (
@@ -113,11 +113,9 @@ class EditDraft(_OfPolicy, _Content):
 
 
 class _Dated(_OfPolicy):
-    effective_from = forms.SplitDateTimeField(
-        required=False, widget=AdminSplitDateTime, help_text="In UTC. Empty: at once."
-    )
+    effective_from = forms.SplitDateTimeField(required=False, widget=InstantInput, help_text="In UTC. Empty: at once.")
     effective_until = forms.SplitDateTimeField(
-        required=False, widget=AdminSplitDateTime, help_text="In UTC. Empty: until it is retired."
+        required=False, widget=InstantInput, help_text="In UTC. Empty: until it is retired."
     )
 
     def dates(self) -> dict[str, Any]:
@@ -225,7 +223,7 @@ class Approve(_Decision):
     title = "Approve"
     note = "One request of this key for this model then passes, up to the amount and within the time."
     max_usd = forms.CharField(label="Amount (USD)", max_length=30, help_text="At first, what was asked.")
-    valid_until = forms.SplitDateTimeField(widget=AdminSplitDateTime, help_text="In UTC.")
+    valid_until = forms.SplitDateTimeField(widget=InstantInput, help_text="In UTC.")
     field_order = ("max_usd", "valid_until")
 
     @classmethod

@@ -23,7 +23,7 @@ def test_a_script_writes_a_policy_and_takes_it_through_its_states(database: Data
 
     state = ("policy_state", "--organization", "acme", "--name", "cheap")
     assert run_json(*state, "--state", "shadow")["state"] == "shadow"
-    active = run_json(*state, "--state", "active", "--effective-until", "2099-01-01T00:00")
+    active = run_json(*state, "--state", "active", "--effective-until", "2099-01-01T00:00Z")
     assert (active["state"], active["effective_until"]) == ("active", "2099-01-01T00:00:00+00:00")
 
     second = run_json(*set_it, "--rule", '{"models": ["anthropic/*"]}', "--state", "active")
@@ -64,13 +64,14 @@ def test_what_cannot_be_exits_with_1_and_wrong_usage_with_2(database: Database) 
     assert "needs --kind" in refused["error"]["message"]
     refused = run_json(*set_it, "--kind", "allowlist", "--rule", '{"hats": []}', exit_code=1)
     assert (refused["error"]["code"], "has no 'hats'" in refused["error"]["message"]) == ("invalid", True)
-    past = ("--state", "active", "--effective-until", "2020-01-01")
+    past = ("--state", "active", "--effective-until", "2020-01-01T00:00Z")
     refused = run_json(*set_it, "--kind", "review", "--rule", "{}", *past, exit_code=1)
     assert "ended already" in refused["error"]["message"]
     assert not PolicyVersion.objects.exists()
     for wrong in (
         ["--rule", "{"],
         ["--rule", "{}", "--effective-from", "soon"],
+        ["--rule", "{}", "--effective-from", "2099-01-01"],
         ["--rule", "{}", "--kind", "denylist"],
     ):
         code, out, error = run(*set_it, *wrong)

@@ -1,6 +1,5 @@
 import json
 from argparse import ArgumentTypeError
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -12,6 +11,7 @@ from apps.policies import drafting, lifecycle
 from apps.policies.drafting import Changed
 from apps.policies.models import Policy, PolicyKind, VersionState
 from apps.policies.telling import told_version, unit_name
+from spendra.kernel.arguments import instant
 from spendra.kernel.commands import JsonCommand
 from spendra.kernel.errors import Invalid
 
@@ -23,14 +23,6 @@ def json_object(text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
-
-
-def instant(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no time: write it like 2027-01-31T18:00+01:00") from error
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def add_dates(parser: CommandParser) -> None:
