@@ -8,7 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
-from django.db import DataError, IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, transaction
 from psycopg import errors
 
 from apps.budgets.connecting import is_without_partition
@@ -45,15 +45,25 @@ def sweep() -> int:
 
     Several sweepers may run at once: each reservation is judged again under its lock. Short transactions of its own;
     locks reservations by id, then their periods. An organization that can't be swept just now, since its periods stay
-    locked or for another fault that passes, is left to the next sweep.
+    locked, the month has no partition yet, or for another fault that passes, is left to the next sweep.
     """
-    expired, stuck = 0, set[UUID]()
-    while due := _due(stuck):
+    expired, left = 0, set[UUID]()
+    without_partition = 0
+    while due := _due(left):
         for organization_id, ids in due.items():
-            ended = _sweep_organization(ids)
+            ended, fault = _sweep_organization(ids)
             expired += ended
             if ended < len(ids):
-                stuck.add(organization_id)
+                left.add(organization_id)
+            if isinstance(fault, OperationalError):
+                log.warning("%s reservations can't be ended now, and are swept next time: %s", len(ids) - ended, fault)
+            elif fault is not None:
+                without_partition += len(ids) - ended
+    if without_partition:
+        log.error(
+            "%s reservations stay open: there is no partition to book them into. Is the worker making them?",
+            without_partition,
+        )
     with connection.cursor() as cursor:
         cursor.execute(_FORGET_PROCESSES)
     return expired
@@ -68,22 +78,29 @@ def _due(but: Collection[UUID]) -> dict[UUID, list[UUID]]:
     return due
 
 
-def _sweep_organization(ids: list[UUID]) -> int:
+def _sweep_organization(ids: list[UUID]) -> tuple[int, DatabaseError | None]:
+    """How many it expired, and the fault that kept it from the others: one that passes, or a missing partition."""
     expired = 0
     try:
         for first in range(0, len(ids), MAX_BATCH):
             outcomes = expire([{"id": str(id), "kind": "expire"} for id in ids[first : first + MAX_BATCH]])
             expired += sum(outcome["outcome"] == "expired" for outcome in outcomes)
-    except (OperationalError, IntegrityError) as error:
-        if not isinstance(error.__cause__, _PASSING) and not is_without_partition(error.__cause__):
+    except OperationalError as error:
+        if not isinstance(error.__cause__, _PASSING):
             raise
-        log.warning("%s reservations can't be ended just now, and are swept next time: %s", len(ids) - expired, error)
-    return expired
+        return expired, error
+    except IntegrityError as error:
+        if not is_without_partition(error.__cause__):
+            raise
+        return expired, error
+    return expired, None
 
 
 def expire(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
     """Ends a batch, sorted by id; one that the database refuses for its data goes to the quarantine, alone.
-    IntegrityError for a month whose partition is not made yet: that passes."""
+
+    Raises IntegrityError where there is no partition to book into: no data is at fault.
+    """
     try:
         return again(partial(_in_own_transaction, endings))
     except (DataError, IntegrityError) as error:
@@ -115,6 +132,6 @@ def _quarantine(ending: dict[str, Any], reason: str) -> None:
     log.error("expiry of reservation %s is quarantined: %s", ending["id"], reason)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT budgets_quarantine_v1(%s, %s, NULL, %s, %s)",
+            "SELECT budgets_quarantine_v2(%s, %s, NULL, %s, %s)",
             [uuid7(), ending["id"], orjson.dumps(ending).decode(), reason],
         )

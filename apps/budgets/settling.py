@@ -42,6 +42,7 @@ async def _settle(connection: HotConnection, endings: list[Ending], tries: int) 
         reply = await connection.call("SELECT budgets_settle_v2(%s::jsonb)::text", (orjson.dumps(endings).decode(),))
     except psycopg.Error as error:
         if is_without_partition(error):
+            # No data is at fault: all of it waits until the month is made, and is then booked as it was.
             raise
         if is_bad_data(error):
             return await _halve(connection, endings, str(error))
@@ -92,7 +93,7 @@ async def _quarantine(connection: HotConnection, ending: Ending, reason: str) ->
     """The reservation stays open and is expired as `estimated` in time; the payload waits for somebody to look."""
     log.error("settle of reservation %s is quarantined: %s", ending["id"], reason)
     await connection.call(
-        "SELECT budgets_quarantine_v1(%s, %s, %s, %s, %s)::text",
+        "SELECT budgets_quarantine_v2(%s, %s, %s, %s, %s)::text",
         (uuid7(), ending["id"], ending["reservation"]["organization_id"], _kept(ending), reason.replace("\0", "")),
     )
 

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from apps.budgets import maintenance
 from apps.budgets.models import SettleQuarantine
+from tests.crash.stage import eventually
 from tests.databases import Database
 from tests.gateway.company import Company, make_company
 from tests.gateway.conftest import Sandbox
@@ -47,3 +49,18 @@ def test_a_settle_into_it_is_kept_and_booked_exactly_once_the_partition_is_made(
     assert [one.end_cause for one in spoiled.wait_for_ends(1)] == ["settled"]
     assert [entry.status for entry in spoiled.entries()] == ["final"]
     assert not SettleQuarantine.objects.exists()
+
+
+def test_a_gateway_whose_settles_wait_for_it_is_not_ready(spoiled: Company, database: Database) -> None:
+    database.connect().execute(f"DROP TABLE ledger_ledgerentry_{datetime.now(UTC):%Y_%m}")
+    assert spoiled.chat().status_code == 200
+    eventually(lambda: _reasons(spoiled) == ["backlog: spend waits to be booked"], 30)
+    refused = spoiled.chat()
+    assert (refused.status_code, error_of(refused)["code"]) == (503, "busy")
+    assert maintenance.ensure_partitions() == 1
+    eventually(lambda: _reasons(spoiled) == [])
+    assert [one.end_cause for one in spoiled.wait_for_ends(1)] == ["settled"]
+
+
+def _reasons(company: Company) -> list[str]:
+    return list(httpx.get(f"{company.gateway_url}/health").json().get("reasons", []))
