@@ -109,6 +109,12 @@ def is_without_partition(error: BaseException | None) -> bool:
     return isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name is None
 
 
+def is_refused_by_settle(error: psycopg.Error) -> bool:
+    """No foreign key of the database, but what settle itself says: it mixes reservations that are there with missing
+    ones, or a period of one is missing."""
+    return error.sqlstate == "23503" and error.diag.constraint_name is None
+
+
 def is_serialization(error: psycopg.Error) -> bool:
     """Deadlock or serialization failure: the whole batch may be tried again as it was."""
     return error.sqlstate in {"40P01", "40001"}

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import cast
 
@@ -14,6 +14,7 @@ from apps.budgets.connecting import (
     is_bad_data,
     is_cancelled,
     is_lock_wait,
+    is_refused_by_settle,
     is_serialization,
     is_without_partition,
 )
@@ -44,6 +45,8 @@ async def _settle(connection: HotConnection, endings: list[Ending], tries: int) 
         if is_without_partition(error):
             # No data is at fault: all of it waits until the month is made, and is then booked as it was.
             raise
+        if is_refused_by_settle(error) and len(kinds := await _by_kind(connection, endings)) > 1:
+            return await _apart(connection, endings, kinds)
         if is_bad_data(error):
             return await _halve(connection, endings, str(error))
         if is_serialization(error) and tries:
@@ -68,10 +71,28 @@ async def _by_organization(connection: HotConnection, endings: list[Ending]) -> 
         by_organization[ending["reservation"]["organization_id"]].append(ending)
     if len(by_organization) == 1:
         return [{"id": ending["id"], "outcome": STUCK, "booked_nanos": 0} for ending in endings]
+    return await _apart(connection, endings, by_organization.values())
+
+
+async def _by_kind(connection: HotConnection, endings: list[Ending]) -> list[list[Ending]]:
+    """Those whose reservations are there, and those that a failover lost, by what is asked of them: each kind is ended
+    in a batch of its own (`budgets_recover_missing_v1`)."""
+    reply = await connection.ask(
+        "SELECT budgets_known_reservations_v1(%s::uuid[])::text", ([ending["id"] for ending in endings],)
+    )
+    known = orjson.loads(str(reply))
+    kinds: dict[str, list[Ending]] = defaultdict(list)
+    for ending in endings:
+        kinds["known" if ending["id"] in known else ending["kind"]].append(ending)
+    return list(kinds.values())
+
+
+async def _apart(connection: HotConnection, endings: list[Ending], parts: Iterable[list[Ending]]) -> list[Outcome]:
+    """Each part in a batch of its own; the outcomes in the order of `endings`, none where one expires what is lost."""
     outcomes: dict[str, Outcome] = {}
-    for mine in by_organization.values():
-        outcomes.update((outcome["id"], outcome) for outcome in await _settle(connection, mine, SERIALIZATION_RETRIES))
-    return [outcomes[ending["id"]] for ending in endings]
+    for part in parts:
+        outcomes.update((outcome["id"], outcome) for outcome in await _settle(connection, part, SERIALIZATION_RETRIES))
+    return [outcomes[ending["id"]] for ending in endings if ending["id"] in outcomes]
 
 
 async def _halve(connection: HotConnection, endings: list[Ending], reason: str) -> list[Outcome]:

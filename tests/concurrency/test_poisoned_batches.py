@@ -158,21 +158,6 @@ def test_an_ending_that_comes_twice_in_a_batch_books_once(database: Database, ac
     assert outcomes == ["settled", "settled", "settled", "already_settled"]
 
 
-def test_a_batch_of_known_and_lost_reservations_books_all_of_them(database: Database, acme: Organization) -> None:
-    """As after a failover: gateways send the settles of the last minute again."""
-    connection = database.connect()
-    period = money.open_period(connection, money.make_budget(acme, 10_000))
-    requests = [money.a_request(acme, money.tokens_of(connection, acme), [period]) for _ in range(9)]
-    money.reserve(connection, *requests[::2])
-    kinds = ["settle", "settle", "void"] * 3
-    endings = [money.an_ending(request, kind) for request, kind in zip(requests, kinds, strict=True)]
-    outcomes = [answer["outcome"] for answer in settle(database, endings)]
-    assert outcomes == [
-        "settled", "recovered", "voided", "recovered", "settled", "already_voided", "settled", "recovered", "voided",
-    ]  # fmt: skip
-    assert money.counters(connection, period) == (360, 0)
-
-
 def test_a_settle_into_a_period_that_is_gone_goes_to_quarantine(database: Database, acme: Organization) -> None:
     connection = database.connect()
     requests = [money.a_request(acme, money.tokens_of(connection, acme), []) for _ in range(2)]
