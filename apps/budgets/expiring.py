@@ -1,10 +1,11 @@
 """The sweeper: reservations whose gateway is gone, or whose longest time is over, are booked as `estimated`."""
 
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
@@ -21,6 +22,27 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 256
 _PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure, errors.QueryCanceled)
 _MOST_IN_A_SWEEP = 10_000
+_COME_BACK_SECONDS = 2
+
+
+class _Patience(NamedTuple):
+    tries: int
+    lock_timeout: str
+
+
+# With everybody at first, so that many organizations that somebody holds don't keep the others' money.
+_SHORT = _Patience(1, "100ms")
+# Long enough for any batch of a gateway.
+_LONG = _Patience(3, "500ms")
+
+
+class _Swept(NamedTuple):
+    """Of one organization: how many were expired; which were not, for a fault that passes or a missing partition."""
+
+    expired: int
+    waiting: Sequence[UUID] = ()
+    fault: DatabaseError | None = None
+
 
 # Who is in quarantine for an expiry was refused before: somebody has to look before a sweep does. Locked rows are being
 # ended just now.
@@ -44,29 +66,46 @@ def sweep() -> int:
     """Expires every reservation that nobody will end, and forgets processes long dead; returns how many it expired.
 
     Several sweepers may run at once: each reservation is judged again under its lock. Short transactions of its own;
-    locks reservations by id, then their periods. An organization that can't be swept just now, since its periods stay
-    locked, the month has no partition yet, or for another fault that passes, is left to the next sweep.
+    locks reservations by id, then their periods. An organization that can't be swept at once, since its periods stay
+    locked or for another fault that passes, is come back to, for two seconds, when all others are done; it is left to
+    the next sweep then, as is one whose spend has no partition to go into.
     """
-    expired, left = 0, set[UUID]()
-    without_partition = 0
+    expired, left = 0, dict[UUID, _Swept]()
     while due := _due(left):
         for organization_id, ids in due.items():
-            ended, fault = _sweep_organization(ids)
-            expired += ended
-            if ended < len(ids):
-                left.add(organization_id)
-            if isinstance(fault, OperationalError):
-                log.warning("%s reservations can't be ended now, and are swept next time: %s", len(ids) - ended, fault)
-            elif fault is not None:
-                without_partition += len(ids) - ended
+            swept = _sweep_organization(ids, _SHORT)
+            expired += swept.expired
+            if swept.expired < len(ids):
+                left[organization_id] = swept
+    expired += _come_back(left)
+    _tell(left.values())
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET_PROCESSES)
+    return expired
+
+
+def _come_back(left: dict[UUID, _Swept]) -> int:
+    """Not to all where they are many: those who died meanwhile must not wait, and the next sweep is a second away."""
+    expired, until = 0, time.monotonic() + _COME_BACK_SECONDS
+    for organization_id, swept in left.items():
+        if isinstance(swept.fault, OperationalError) and time.monotonic() < until:
+            left[organization_id] = _sweep_organization(swept.waiting, _LONG)
+            expired += left[organization_id].expired
+    return expired
+
+
+def _tell(left: Iterable[_Swept]) -> None:
+    without_partition = 0
+    for swept in left:
+        if isinstance(swept.fault, OperationalError):
+            log.warning("%s reservations can't be ended just now: %s", len(swept.waiting), swept.fault)
+        elif swept.fault is not None:
+            without_partition += len(swept.waiting)
     if without_partition:
         log.error(
             "%s reservations stay open: there is no partition to book them into. Is the worker making them?",
             without_partition,
         )
-    with connection.cursor() as cursor:
-        cursor.execute(_FORGET_PROCESSES)
-    return expired
 
 
 def _due(but: Collection[UUID]) -> dict[UUID, list[UUID]]:
@@ -78,31 +117,30 @@ def _due(but: Collection[UUID]) -> dict[UUID, list[UUID]]:
     return due
 
 
-def _sweep_organization(ids: list[UUID]) -> tuple[int, DatabaseError | None]:
-    """How many it expired, and the fault that kept it from the others: one that passes, or a missing partition."""
-    expired = 0
+def _sweep_organization(ids: Sequence[UUID], patience: _Patience) -> _Swept:
+    expired = first = 0
     try:
         for first in range(0, len(ids), MAX_BATCH):
-            outcomes = expire([{"id": str(id), "kind": "expire"} for id in ids[first : first + MAX_BATCH]])
+            outcomes = _expire([{"id": str(id), "kind": "expire"} for id in ids[first : first + MAX_BATCH]], patience)
             expired += sum(outcome["outcome"] == "expired" for outcome in outcomes)
     except OperationalError as error:
         if not isinstance(error.__cause__, _PASSING):
             raise
-        return expired, error
+        return _Swept(expired, ids[first:], error)
     except IntegrityError as error:
         if not is_without_partition(error.__cause__):
             raise
-        return expired, error
-    return expired, None
+        return _Swept(expired, ids[first:], error)
+    return _Swept(expired)
 
 
-def expire(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
+def _expire(endings: Sequence[dict[str, Any]], patience: _Patience) -> list[Outcome]:
     """Ends a batch, sorted by id; one that the database refuses for its data goes to the quarantine, alone.
 
     Raises IntegrityError where there is no partition to book into: no data is at fault.
     """
     try:
-        return again(partial(_in_own_transaction, endings))
+        return again(partial(_in_own_transaction, endings, patience.lock_timeout), tries=patience.tries)
     except (DataError, IntegrityError) as error:
         if is_without_partition(error.__cause__):
             raise
@@ -110,20 +148,19 @@ def expire(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
             _quarantine(endings[0], str(error))
             return []
     middle = len(endings) // 2
-    return expire(endings[:middle]) + expire(endings[middle:])
+    return _expire(endings[:middle], patience) + _expire(endings[middle:], patience)
 
 
-def _in_own_transaction(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
+def _in_own_transaction(endings: Sequence[dict[str, Any]], lock_timeout: str) -> list[Outcome]:
     with transaction.atomic(durable=True):
-        return settle(endings)
+        return settle(endings, lock_timeout=lock_timeout)
 
 
-def settle(endings: Sequence[dict[str, Any]]) -> list[Outcome]:
+def settle(endings: Sequence[dict[str, Any]], *, lock_timeout: str = _LONG.lock_timeout) -> list[Outcome]:
     """One call of the transition table in the caller's transaction, which should end soon: it holds periods."""
     payload = orjson.dumps([{**ending, "entry_id": str(uuid7())} for ending in endings]).decode()
     with connection.cursor() as cursor:
-        # Tried three times over. Long enough for any batch of a gateway, short enough for many that are stuck.
-        cursor.execute("SET LOCAL lock_timeout = '500ms'")
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [lock_timeout])
         cursor.execute("SELECT budgets_settle_v2(%s::jsonb)::text", [payload])
         return cast("list[Outcome]", orjson.loads(cursor.fetchone()[0]))
 

@@ -10,9 +10,9 @@ _PASSING = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNot
 Result = TypeVar("Result")
 
 
-def again(act: Callable[[], Result]) -> Result:
+def again(act: Callable[[], Result], *, tries: int = _TRIES) -> Result:
     """What `act` returns; it owns its transaction, and is tried three times over deadlocks and waits for a lock."""
-    for _ in range(_TRIES - 1):
+    for _ in range(tries - 1):
         try:
             return act()
         except OperationalError as error:

@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -86,6 +87,24 @@ def test_one_reservation_that_cannot_end_does_not_keep_the_others(connection: Co
     assert [str(row.reservation_id) for row in SettleQuarantine.objects.all()] == [broken["id"]]
     assert expiring.sweep() == 0
     assert SettleQuarantine.objects.count() == 1
+
+
+def test_twenty_organizations_that_somebody_holds_do_not_delay_another(
+    database: Database, connection: Connection, acme: Organization
+) -> None:
+    held = [money.make_organization(f"held-{number}") for number in range(20)]
+    free = money.make_organization("last")
+    periods = {one: money.open_period(connection, money.make_budget(one, 1000)) for one in (*held, free)}
+    for one, period in periods.items():
+        reserved(connection, one, [period], process_id=DEAD)
+    holder = database.connect(autocommit=False)
+    holder.execute("SELECT budgets_lock_periods_v1(%s)", ([periods[one] for one in held],))
+    began = time.monotonic()
+    assert expiring.sweep() == 1
+    assert time.monotonic() - began < 15, "each by itself waited for a second and a half"
+    assert money.counters(connection, periods[free]) == (100, 0)
+    holder.rollback()
+    assert expiring.sweep() == 20
 
 
 def test_a_settle_in_quarantine_does_not_keep_its_reservation_from_expiring(
