@@ -23,6 +23,7 @@ JOBS = (
     Job("forget what rules moved", "apps.budgets.tasks.prune_changes", minutes=10),
     Job("open periods ahead", "apps.budgets.tasks.open_periods_ahead", minutes=5),
     Job("forget windows of rate limits", "apps.budgets.tasks.forget_short_periods", minutes=5),
+    Job("look at thresholds of budgets", "apps.budgets.tasks.look_at_thresholds", minutes=1),
     Job("forget old refusals", "apps.policies.tasks.forget_refusals", minutes=60),
     Job("end reviews that nobody decided", "apps.policies.tasks.lapse_reviews", minutes=10),
     Job("drop months past the retention", "apps.budgets.tasks.apply_retention", minutes=360),

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from apps.budgets import forgetting, maintenance, retention, seeding
+from apps.budgets import alerting, forgetting, maintenance, retention, seeding
 
 
 def ensure_partitions() -> int:
@@ -15,6 +15,10 @@ def open_periods_ahead() -> int:
 
 def forget_short_periods() -> int:
     return forgetting.forget_short_periods()
+
+
+def look_at_thresholds() -> int:
+    return alerting.look_again()
 
 
 def prune_changes() -> int:

@@ -14,6 +14,8 @@ from spendra.schedules import Job
 
 # So many intervals of a job without a success, and somebody has to look.
 MOST_INTERVALS = 3
+# Not earlier for a job of each minute, which waits its turn behind those that take a while.
+_LEAST_INTERVAL_MINUTES = 5
 LEAST_MONTHS_AHEAD = 2
 # What was due while no worker ran is done by then; the scheduler of django-q2 wakes every 30 seconds.
 _GRACE = timedelta(minutes=2)
@@ -61,6 +63,6 @@ class Watch(Repeating):
 
     def _stale(self, job: Job, at: datetime | None, now: datetime) -> str:
         age = now - (at or self._up_since)
-        if age <= timedelta(minutes=job.minutes) * MOST_INTERVALS:
+        if age <= timedelta(minutes=max(job.minutes, _LEAST_INTERVAL_MINUTES)) * MOST_INTERVALS:
             return ""
         return f"jobs: {job.name!r} has not ended well for {age.total_seconds():.0f} seconds"
