@@ -41,6 +41,7 @@ def run_all(*, gateway_processes: int) -> Iterator[Finding]:
     yield _found("server version", _server_version)
     yield _found("migrations", _migrations)
     yield _found("rights", _rights)
+    yield _found("snapshots", _snapshots)
     yield _found("durability", _durability)
     yield _found("standby", _standby)
     yield _found("connections", lambda: _connections(gateway_processes))
@@ -95,6 +96,19 @@ def _rights() -> tuple[Status, str]:
             "Run manage.py migrate as their owner before twelve months have passed."
         )
     return "ok", "this role may read, write and make partitions"
+
+
+def _snapshots() -> tuple[Status, str]:
+    (grant,) = _rows(
+        "SELECT CASE WHEN NOT pg_has_role('pg_read_all_stats', 'USAGE')"
+        " THEN format('GRANT pg_read_all_stats TO %%I;', current_user) END"
+    )
+    if grant:
+        return "warning", (
+            "This role does not see the transactions of others: an old snapshot of theirs, which makes hot rows slow, "
+            f"is missing in spendra_oldest_snapshot_seconds. As a superuser: {grant}"
+        )
+    return "ok", "this role sees the transactions of every role"
 
 
 def _durability() -> tuple[Status, str]:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
@@ -57,6 +58,36 @@ def test_a_money_core_that_grants_too_much_fails(database: Database) -> None:
     assert found.status == "failed"
     assert "not ['granted', 'exceeded']" in found.says
     assert not Organization.objects.exists()
+
+
+def test_a_role_that_does_not_see_old_snapshots_of_others_is_told_what_to_grant(database: Database) -> None:
+    superuser, plain = database.connect(user="postgres"), f"plain_{database.name}"
+    superuser.execute(f"CREATE ROLE {plain}")
+    try:
+        superuser.execute(f"GRANT {plain} TO {connection.settings_dict['USER']}")
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET ROLE {plain}")
+        assert not _sees_a_snapshot_of_another(database)
+        assert findings()["snapshots"].status == "warning"
+        grant = findings()["snapshots"].says.rpartition(": ")[2]
+        assert grant == f"GRANT pg_read_all_stats TO {plain};"
+        superuser.execute(grant)
+        assert _sees_a_snapshot_of_another(database)
+        assert findings()["snapshots"].status == "ok"
+    finally:
+        connection.close()
+        superuser.execute(f"DROP ROLE {plain}")
+
+
+def _sees_a_snapshot_of_another(database: Database) -> bool:
+    with database.connect(user="postgres", autocommit=False) as other, connection.cursor() as cursor:
+        other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        other.execute("SELECT 1")
+        cursor.execute(
+            "SELECT xact_start IS NOT NULL AND backend_xmin IS NOT NULL FROM pg_stat_activity WHERE pid = %s",
+            [other.info.backend_pid],
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def test_too_many_gateways_for_the_server_fail(database: Database) -> None:
