@@ -3,7 +3,7 @@ again (who meets whom in it is chance: play it a few times)."""
 
 import os
 import secrets
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import psycopg
 import pytest
@@ -19,7 +19,8 @@ REPLAYED = os.environ.get("SPENDRA_WORLD_SEED")
 def play(database: Database, seed: int, seconds: float) -> None:
     print(f"world {seed}, make it again with SPENDRA_WORLD_SEED={seed}")
     world = World(database, seed)
-    world.play(seconds)
+    with closing(world):
+        world.play(seconds)
     assert (seed, world.above) == (seed, [])
     assert (seed, list(verify())) == (seed, [])
     print(dict(world.verdicts()))
@@ -48,4 +49,4 @@ def test_without_the_locks_the_watcher_sees_caps_passed(database: Database) -> N
 @pytest.mark.timeout(1800)
 def test_no_cap_of_many_new_worlds_is_passed(database: Database) -> None:
     for _ in range(60):
-        play(database, secrets.randbits(32), 5)
+        play(database, secrets.randbits(32), 4)

@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.db import connections
+
 from apps.budgets import overriding
 from apps.budgets.models import Budget, BudgetOverride
 from apps.budgets.types import PeriodKey
@@ -58,6 +60,10 @@ class World:
         """Everybody at once, until the time is over or a cap was passed. What the watcher saw is in `above`."""
         with Watcher(self).watching():
             in_parallel(*(spender.live for spender in self.spenders), self._override, partial(self._end_after, seconds))
+
+    def close(self) -> None:
+        for connection in (self.connection, *(spender.connection for spender in self.spenders)):
+            connection.close()
 
     def verdicts(self) -> Counter[str]:
         return sum((spender.verdicts for spender in self.spenders), start=Counter())
@@ -114,6 +120,7 @@ class World:
                 ))  # fmt: skip
             if given and self.random.random() < 0.3:
                 overriding.end_override(self.random.choice(given).id, **about)
+        connections.close_all()  # of this thread
 
     def _end_after(self, seconds: float) -> None:
         self.is_over.wait(seconds)
