@@ -48,5 +48,5 @@ def test_without_the_locks_the_watcher_sees_caps_passed(database: Database) -> N
 @pytest.mark.system
 @pytest.mark.timeout(1800)
 def test_no_cap_of_many_new_worlds_is_passed(database: Database) -> None:
-    for _ in range(60):
+    for _ in range(30):
         play(database, secrets.randbits(32), 4)
