@@ -24,7 +24,7 @@ django.setup()
 from django.db import connection  # noqa: E402
 
 from apps.budgets import capping, overriding  # noqa: E402
-from apps.budgets.models import Budget  # noqa: E402
+from apps.budgets.models import Budget, PeriodKind  # noqa: E402
 from apps.keys import granting, issuing, revoking  # noqa: E402
 from apps.keys.models import Key  # noqa: E402
 from apps.keys.queries import database_now  # noqa: E402
@@ -52,12 +52,14 @@ class Company:
         self.units = list(many)
         self.teams, self.agents = list(many.filter(kind="team")), list(agents)
         self.idle_agents = list(agents.exclude(id__in=spending.values("actor_id")))
-        self.budgets = list(Budget.objects.filter(unit__in=many).order_by("id"))
+        # Not those that `caps` makes and archives, also in an earlier process.
+        self.budgets = list(Budget.objects.filter(unit__in=many).exclude(period_kind=CAPS_ARE_A).order_by("id"))
         self.policies = list(Policy.objects.filter(organization=self.organization).order_by("id"))
         idle = Key.objects.filter(organization=self.organization, key_id__startswith="many-", revoked_at=None)
         self.idle_keys = list(idle.order_by("id"))
 
 
+CAPS_ARE_A = PeriodKind.YEAR  # the many are of days and months
 Changes = Iterator[object]  # each step of it is one change, committed
 
 
@@ -86,7 +88,7 @@ def amounts(company: Company) -> Changes:
 def caps(company: Company) -> Changes:
     whose: dict[str, Any] = {"organization": company.organization, "acting": ACTING}
     for unit in itertools.cycle(company.units):
-        budget = capping.set_cap(unit=unit, period_kind="year", amount=10**15, **whose)
+        budget = capping.set_cap(unit=unit, period_kind=CAPS_ARE_A, amount=10**15, **whose)
         yield budget
         yield capping.archive_cap(budget.id, **whose)
 

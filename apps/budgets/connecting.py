@@ -7,11 +7,14 @@ import psycopg
 
 from apps.budgets.wire import Wire
 
-_LOCK_TIMEOUT = "250ms"
+LOCK_TIMEOUT = "250ms"
+POOLER_BETWEEN = (
+    "a pooler is between that keeps no session: set SPENDRA_DATABASE_DIRECT_URL to the same database past it"
+)
 # Start-up options, since a SET inside a function ends before its commit. The server gives up before we do
 # (CALL_SECONDS), so that an outcome is rarely unknown: a backend whose client has gone still gets its lock and commits.
 SERVER_OPTIONS = (
-    f"-c synchronous_commit=on -c lock_timeout={_LOCK_TIMEOUT} -c statement_timeout=2s "
+    f"-c synchronous_commit=on -c lock_timeout={LOCK_TIMEOUT} -c statement_timeout=2s "
     "-c idle_in_transaction_session_timeout=5s -c default_transaction_isolation=read\\ committed "
     "-c client_connection_check_interval=1s"
 )
@@ -91,11 +94,9 @@ async def _checked(wire: Wire) -> Wire:
     except BaseException:
         await wire.close()
         raise
-    if lock_timeout != _LOCK_TIMEOUT:
+    if lock_timeout != LOCK_TIMEOUT:
         await wire.close()
-        raise psycopg.OperationalError(
-            "a pooler is between that keeps no session: set SPENDRA_DATABASE_DIRECT_URL to the same database past it"
-        )
+        raise psycopg.OperationalError(POOLER_BETWEEN)
     return wire
 
 

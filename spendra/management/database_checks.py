@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
+import psycopg
 from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from apps.budgets import quarantining
+from apps.budgets.connecting import CALL_SECONDS, LOCK_TIMEOUT, POOLER_BETWEEN, SERVER_OPTIONS
 from apps.budgets.maintenance import partitions_ahead
 from spendra.kernel.errors import SpendraError
 from spendra.management import trial_reservation
@@ -21,6 +23,7 @@ _FEWEST_MONTHS = 2
 # The sum that docs/configuration.md gives: what each gateway process, the dashboard and the worker hold at most.
 PER_GATEWAY_PROCESS = 8
 DASHBOARD_AND_WORKER = 20
+_WHICH_DATABASE: LiteralString = "SELECT concat_ws(' ', pg_postmaster_start_time(), current_database())"
 _PARTITIONED = ("budgets_reservation", "ledger_spendevent", "ledger_ledgerentry")
 _UPDATED = ("budgets_period", "budgets_reservation", "budgets_governanceversion", "keys_key")
 
@@ -45,6 +48,7 @@ def run_all(*, gateway_processes: int) -> Iterator[Finding]:
     yield _found("durability", _durability)
     yield _found("standby", _standby)
     yield _found("connections", lambda: _connections(gateway_processes))
+    yield _found("gateway sessions", _gateway_sessions)
     yield _found("partitions", _partitions)
     yield _found("quarantine", _quarantine)
     yield _found("reserve and settle", _reserve_and_settle)
@@ -53,7 +57,7 @@ def run_all(*, gateway_processes: int) -> Iterator[Finding]:
 def _found(check: str, look: Callable[[], tuple[Status, str]]) -> Finding:
     try:
         status, says = look()
-    except (DatabaseError, SpendraError) as error:
+    except (DatabaseError, psycopg.Error, SpendraError) as error:
         status, says = "failed", " ".join(str(error).split())
     return Finding(check, status, says)
 
@@ -139,6 +143,28 @@ def _connections(gateway_processes: int) -> tuple[Status, str]:
     if needed > most - kept:
         return "failed", f"{told}: raise max_connections, or run fewer processes."
     return "ok", told
+
+
+def _gateway_sessions() -> tuple[Status, str]:
+    """Of the connections on which money moves, which may go past a pooler."""
+    with _connect_as_gateways() as gateways:
+        lock_timeout, database = (_value(gateways, asked) for asked in ("SHOW lock_timeout", _WHICH_DATABASE))
+    if lock_timeout != LOCK_TIMEOUT:
+        return "failed", f"Gateways can't serve: {POOLER_BETWEEN}."
+    if [database] != _rows(_WHICH_DATABASE):
+        return "failed", "SPENDRA_DATABASE_DIRECT_URL is another database than DATABASE_URL."
+    return "ok", "gateways have sessions of their own in this database"
+
+
+def _connect_as_gateways() -> psycopg.Connection[Any]:
+    if settings.DATABASE_DIRECT_URL == settings.DATABASE_URL:
+        return psycopg.connect(**{**connection.get_connection_params(), "options": SERVER_OPTIONS})
+    return psycopg.connect(settings.DATABASE_DIRECT_URL, options=SERVER_OPTIONS, connect_timeout=CALL_SECONDS)
+
+
+def _value(gateways: psycopg.Connection[Any], statement: LiteralString) -> str:
+    row = gateways.execute(statement).fetchone()
+    return str(row[0]) if row else ""
 
 
 def _partitions() -> tuple[Status, str]:

@@ -90,6 +90,16 @@ def _sees_a_snapshot_of_another(database: Database) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def test_gateways_that_would_spend_in_another_database_fail(database: Database) -> None:
+    assert findings()["gateway sessions"].status == "ok"
+    another = database.url.rpartition("/")[0] + "/postgres"
+    with override_settings(DATABASE_DIRECT_URL=another):
+        found = findings()["gateway sessions"]
+    assert (found.status, found.says) == (
+        "failed", "SPENDRA_DATABASE_DIRECT_URL is another database than DATABASE_URL.",
+    )  # fmt: skip
+
+
 def test_too_many_gateways_for_the_server_fail(database: Database) -> None:
     result = run_json("db_smoke", "--gateway-processes", "1000", exit_code=1)
     assert [check["check"] for check in result["checks"] if check["status"] == "failed"] == ["connections"]

@@ -95,7 +95,7 @@ def test_the_worker_sweeps_and_does_each_of_its_jobs_through_it(pooled: str, tmp
     ids=["options are refused", "options are dropped"],
 )
 def test_a_gateway_that_knows_only_the_pooler_serves_nobody_and_says_why(
-    database: Database, sandbox: Sandbox, tmp_path: Path, ignored: str, says: str
+    database: Database, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: str, says: str
 ) -> None:
     """Dropped, they would leave reserves without a lock time-out, and prepared statements to whoever comes by."""
     before = sandbox.requests()
@@ -111,3 +111,7 @@ def test_a_gateway_that_knows_only_the_pooler_serves_nobody_and_says_why(
         assert says in gateway.log.read_text()
         assert company.reservations() == []
         assert sandbox.requests() == before
+        monkeypatch.setenv("DATABASE_URL", pooler.url)
+        code, _, error = run("db_smoke")
+        assert code == 1
+        assert says in error
