@@ -56,9 +56,9 @@ class Follower:
         if after is None or after is self._rules:
             raise RuntimeError("A change moved nothing, or could not be followed.")
         self._rules = after
-        kept = len(self._kept())
         self._find(self._calling[:NEXT_REQUESTS])
         ended_at = time.perf_counter()
+        kept = len(self._kept())
         return {
             "ask_ms": (asked_at - began_at) * 1000,
             "apply_ms": (followed_at - asked_at) * 1000,

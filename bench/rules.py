@@ -92,6 +92,7 @@ def write(results: Results) -> str:
             _follow_table(results),
             changes.table(results.beside),
             changes.profile(results.beside),
+            changes.counting(results.beside),
             report.goal_table(results.goals()),
             f"`ledger_verify` afterwards: {results.beside.verified}",
         )

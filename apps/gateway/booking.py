@@ -14,6 +14,7 @@ from apps.gateway import metrics
 from apps.gateway.lanes import Lane
 from apps.gateway.rules_store import RulesStore
 from apps.gateway.settle_lane import SettleLane
+from apps.gateway.stale_tokens import StaleTokens
 from spendra.kernel.errors import Busy, SpendraError
 from spendra.kernel.ids import uuid7
 
@@ -126,20 +127,33 @@ class Booking:
     def _reserve_lane(
         self, connection: HotConnection
     ) -> tuple[Lane[ReservationRequest, Verdict | SpendraError], HotConnection]:
+        stale = StaleTokens()
+
         async def flush(requests: list[ReservationRequest]) -> Sequence[Verdict | SpendraError]:
-            try:
-                with metrics.reserve_seconds.time():
-                    now, answers = await reserving.reserve(connection, requests)
-                if now is not None:
-                    self._store.learn_time(now)
-            except Exception:
-                # A fault of ours, perhaps after the commit: what was granted belongs to nobody.
-                for request in requests:
-                    self.void(request)
-                raise
-            return answers
+            told = [stale.verdict_on(request) for request in requests]
+            asked = [request for request, verdict in zip(requests, told, strict=True) if verdict is None]
+            answers = await self._ask(connection, asked) if asked else ()
+            for request, answer in zip(asked, answers, strict=True):
+                stale.note(request, answer)
+            rest = iter(answers)
+            return [verdict or next(rest) for verdict in told]
 
         return Lane(flush, abandoned=self._abandon, observe=metrics.reserve_batch.observe), connection
+
+    async def _ask(
+        self, connection: HotConnection, requests: list[ReservationRequest]
+    ) -> Sequence[Verdict | SpendraError]:
+        try:
+            with metrics.reserve_seconds.time():
+                now, answers = await reserving.reserve(connection, requests)
+            if now is not None:
+                self._store.learn_time(now)
+        except Exception:
+            # A fault of ours, perhaps after the commit: what was granted belongs to nobody.
+            for request in requests:
+                self.void(request)
+            raise
+        return answers
 
     def _abandon(self, request: ReservationRequest, answer: Verdict | SpendraError) -> None:
         """Voids what was, or may have been, granted to a request that goes no further: nobody else would end it."""

@@ -37,12 +37,17 @@ def test_no_cap_of_a_new_world_is_passed(database: Database) -> None:
 
 
 def test_without_the_locks_the_watcher_sees_caps_passed(database: Database) -> None:
-    """The control: if this fails, the tests above prove nothing. Without locks callers also deadlock: those give up."""
+    """The control: if this fails, the tests above prove nothing. Without locks callers also deadlock: those give up, and
+    where all of them did too soon, another world is tried."""
     database.connect().execute(SLOW_TO_DECIDE + ";" + NO_LOCKS)
-    world = World(database, 1)
-    with suppress(psycopg.errors.DeadlockDetected):
-        world.play(20)
-    assert world.above
+    assert any(_above_without_locks(database, seed) for seed in range(1, 11))
+
+
+def _above_without_locks(database: Database, seed: int) -> bool:
+    world = World(database, seed)
+    with closing(world), suppress(psycopg.errors.DeadlockDetected):
+        world.play(4)
+    return bool(world.above)
 
 
 @pytest.mark.system
