@@ -37,7 +37,7 @@ def test_no_cap_of_a_new_world_is_passed(database: Database) -> None:
 
 
 def test_without_the_locks_the_watcher_sees_caps_passed(database: Database) -> None:
-    """The control: if this fails, the tests above prove nothing. Without locks callers also deadlock: those give up, and
+    """The control: if this fails, the tests above prove nothing. Without locks callers also deadlock, and give up:
     where all of them did too soon, another world is tried."""
     database.connect().execute(SLOW_TO_DECIDE + ";" + NO_LOCKS)
     assert any(_above_without_locks(database, seed) for seed in range(1, 11))
