@@ -169,6 +169,6 @@ def _quarantine(ending: dict[str, Any], reason: str) -> None:
     log.error("expiry of reservation %s is quarantined: %s", ending["id"], reason)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT budgets_quarantine_v2(%s, %s, NULL, %s, %s)",
+            "SELECT budgets_quarantine_v1(%s, %s, NULL, %s, %s)",
             [uuid7(), ending["id"], orjson.dumps(ending).decode(), reason],
         )

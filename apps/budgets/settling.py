@@ -114,7 +114,7 @@ async def _quarantine(connection: HotConnection, ending: Ending, reason: str) ->
     """The reservation stays open and is expired as `estimated` in time; the payload waits for somebody to look."""
     log.error("settle of reservation %s is quarantined: %s", ending["id"], reason)
     await connection.call(
-        "SELECT budgets_quarantine_v2(%s, %s, %s, %s, %s)::text",
+        "SELECT budgets_quarantine_v1(%s, %s, %s, %s, %s)::text",
         (uuid7(), ending["id"], ending["reservation"]["organization_id"], _kept(ending), reason.replace("\0", "")),
     )
 
