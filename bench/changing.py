@@ -27,13 +27,13 @@ from apps.budgets import capping, overriding  # noqa: E402
 from apps.budgets.models import Budget, PeriodKind  # noqa: E402
 from apps.keys import granting, issuing, revoking  # noqa: E402
 from apps.keys.models import Key  # noqa: E402
-from apps.keys.queries import database_now  # noqa: E402
 from apps.ledger.models import LedgerEntry  # noqa: E402
 from apps.orgs import units  # noqa: E402
 from apps.orgs.models import Organization, Unit  # noqa: E402
 from apps.policies import drafting, freezing, lifecycle, reviewing  # noqa: E402
 from apps.policies.models import Policy, PolicyVersion, Review  # noqa: E402
 from bench import many_rules  # noqa: E402
+from spendra.kernel.clock import database_now  # noqa: E402
 from spendra.kernel.ids import uuid7  # noqa: E402
 
 ACTING = "bench"

@@ -21,7 +21,6 @@ from apps.budgets.models import Budget, Measure, Period, PeriodKind
 from apps.budgets.queries import states_of
 from apps.budgets.retrying import again
 from apps.budgets.types import PeriodState
-from apps.keys.queries import database_now
 from apps.ledger.models import LedgerEntry
 from apps.orgs.models import ACTOR_KINDS, Unit
 from apps.outbox.types import Message
@@ -31,6 +30,7 @@ from apps.policies.contents import Alert
 from apps.policies.queries import alerts_of
 from apps.policies.selectors import Selector
 from apps.policies.types import PolicyRule
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Invalid
 from spendra.kernel.ids import uuid7
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from apps.budgets.models import Budget
 from apps.keys.models import Key
-from apps.keys.queries import database_now
 from apps.orgs import units
 from apps.policies import selectors
 from apps.policies.catalog_names import CatalogNames
 from apps.policies.selectors import told
+from spendra.kernel.clock import database_now
 
 
 def warnings(budget: Budget) -> list[str]:

@@ -10,9 +10,9 @@ from django.db import connection
 from apps.budgets import queries, retention
 from apps.budgets.models import Budget, BudgetOverride, Hardness, PeriodKind, amount_in_words
 from apps.budgets.types import PeriodState
-from apps.keys.queries import database_now
 from apps.orgs.models import Organization
 from apps.orgs.queries import units_by_id
+from spendra.kernel.clock import database_now
 
 # An each-budget may be above its cap for thousands of units.
 _MOST_NAMED = 5

@@ -8,7 +8,7 @@ from functools import partial
 from django.db import connection, transaction
 
 from apps.budgets.retrying import again
-from apps.keys.queries import database_now
+from spendra.kernel.clock import database_now
 
 _MAKERS = ("ledger_ensure_partitions_v1", "budgets_ensure_partitions_v1")
 _TABLES = ("ledger_spendevent", "ledger_ledgerentry", "budgets_reservation")

@@ -8,8 +8,8 @@ from django.db import IntegrityError, transaction
 from apps.audit.recording import AuditTrail
 from apps.budgets import allocating
 from apps.budgets.models import Budget, BudgetOverride
-from apps.keys.queries import database_now
 from apps.orgs.models import Organization
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Conflict, Invalid, NotFound
 from spendra.kernel.money import MAX_CAP_NANOS
 

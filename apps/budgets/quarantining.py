@@ -11,7 +11,7 @@ from apps.budgets.expiring import settle
 from apps.budgets.models import SettleQuarantine
 from apps.budgets.retrying import again
 from apps.budgets.types import Outcome
-from apps.keys.queries import database_now
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Conflict, Invalid, NotFound
 
 _TRAIL = AuditTrail(room="budgets", kind="quarantined settle")

@@ -7,8 +7,8 @@ from django.db import connection
 
 from apps.budgets.models import Budget, BudgetOverride, Period, Reservation, ReservationState
 from apps.budgets.types import PeriodState
-from apps.keys.queries import database_now
 from apps.orgs.models import Organization
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import NotFound
 
 

@@ -15,10 +15,10 @@ from django.db import connection
 from apps.budgets.models import Budget, Period, Reservation, ReservationState
 from apps.budgets.retention_archiving import archive
 from apps.budgets.verifying import verify
-from apps.keys.queries import database_now
 from apps.ledger import retention as ledger
 from apps.ledger import retention_partitions as partitions
 from apps.ledger.retention import Sums
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Busy, Conflict, Invalid
 from spendra.kernel.ids import uuid7_floor
 

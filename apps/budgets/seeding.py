@@ -15,8 +15,8 @@ from apps.budgets.models import Budget, Period, PeriodKind
 from apps.budgets.periods import lock_rank, window
 from apps.budgets.retrying import again
 from apps.budgets.types import OpenPeriod, PeriodKey
-from apps.keys.queries import database_now
 from apps.orgs.models import Unit
+from spendra.kernel.clock import database_now
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max
 
 from apps.audit.recording import AuditTrail
@@ -12,6 +12,7 @@ from apps.catalog.models import CatalogModel, Price, PriceVersion
 from apps.catalog.queries import find_model
 from apps.catalog.types import USAGE_CLASSES
 from apps.orgs.models import Organization
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Invalid
 from spendra.kernel.money import format_usd, parse_usd
 
@@ -73,7 +74,7 @@ def read_prices(lines: Iterable[str]) -> dict[str, int]:
 
 def _add_version(organization: Organization, model: CatalogModel, effective_from: datetime | None) -> PriceVersion:
     newest = PriceVersion.objects.filter(organization=organization, model=model).aggregate(Max("version"))
-    now = _database_now()
+    now = database_now()
     return PriceVersion.objects.create(
         organization=organization,
         model=model,
@@ -93,14 +94,6 @@ def _to_come(instant: datetime, now: datetime) -> datetime:
             param="effective_from",
         )
     return instant
-
-
-def _database_now() -> datetime:
-    """By the clock that decides which price holds."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT spendra_now_v1()")
-        now: datetime = cursor.fetchone()[0]
-        return now
 
 
 def _check(nanos_per_million: Mapping[str, int]) -> None:

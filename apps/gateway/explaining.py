@@ -23,9 +23,9 @@ from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
 from apps.gateway.rules_loading import RulesLoader
 from apps.gateway.trying import try_reserve
 from apps.gateway.windows import RulesMoved, known_period, period_key, window_of
-from apps.keys.queries import database_now
 from apps.orgs.models import Organization
 from apps.policies.queries import pending_review
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Busy, NotFound, Refused, ReviewRequired
 
 _TRIES = 3

@@ -9,9 +9,9 @@ from apps.keys import format as key_format
 from apps.keys.audited import TRAIL
 from apps.keys.models import EnvironmentLabel, Grant, Key
 from apps.keys.patterns import normalize_all
-from apps.keys.queries import database_now
 from apps.orgs.models import ACTOR_KINDS, Organization, Unit, UnitKind
 from apps.orgs.queries import units_by_id
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Invalid
 from spendra.kernel.money import MAX_AMOUNT_NANOS, format_usd
 

@@ -1,7 +1,3 @@
-from datetime import datetime
-
-from django.db import connection
-
 from apps.keys.models import Key
 from apps.orgs.models import Organization
 from spendra.kernel.errors import NotFound
@@ -19,14 +15,6 @@ def lock_key(key_id: str, *, organization: Organization | None = None) -> Key:
 
 def grants_of(key: Key) -> list[str]:
     return list(key.grants.order_by("pattern").values_list("pattern", flat=True))
-
-
-def database_now() -> datetime:
-    """The clock by which keys expire."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT spendra_now_v1()")
-        now: datetime = cursor.fetchone()[0]
-        return now
 
 
 def _find(key_id: str, organization: Organization | None, *, is_locked: bool) -> Key:

@@ -2,8 +2,9 @@ from django.db import transaction
 
 from apps.keys.audited import TRAIL
 from apps.keys.models import Key
-from apps.keys.queries import database_now, lock_key
+from apps.keys.queries import lock_key
 from apps.orgs.models import Organization
+from spendra.kernel.clock import database_now
 
 
 @transaction.atomic

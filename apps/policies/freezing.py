@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from apps.keys.queries import database_now, find_key
+from apps.keys.queries import find_key
 from apps.orgs.models import Organization, Unit
 from apps.orgs.queries import units_by_id
 from apps.policies.audited import FREEZE
 from apps.policies.models import Freeze, FreezeTargetKind
 from apps.providers.models import ProviderAccount
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Invalid, NotFound
 
 _LONGEST_REASON = 500

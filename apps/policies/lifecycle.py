@@ -4,12 +4,12 @@ from datetime import datetime
 
 from django.db import transaction
 
-from apps.keys.queries import database_now
 from apps.orgs.models import Organization
 from apps.policies import checking
 from apps.policies.audited import POLICY
 from apps.policies.drafting import Changed, lock_policy
 from apps.policies.models import Policy, PolicyVersion, VersionState
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Conflict, Invalid
 
 

@@ -4,11 +4,12 @@ from datetime import datetime
 
 from django.db import transaction
 
-from apps.keys.queries import database_now, find_key
+from apps.keys.queries import find_key
 from apps.orgs.models import Organization
 from apps.policies import lapsing
 from apps.policies.audited import REVIEW
 from apps.policies.models import Approval, Review, ReviewState
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Conflict, Invalid, NotFound
 from spendra.kernel.money import MAX_AMOUNT_NANOS, format_usd
 

@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from apps.budgets.models import Budget, GovernanceVersion, Period, PeriodKind
 from apps.budgets.periods import lock_rank, window
 from apps.budgets.types import PeriodKey
-from apps.keys.queries import database_now
 from apps.ledger.models import LedgerEntry
 from apps.orgs.models import Organization
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import SpendraError
 from spendra.kernel.ids import uuid7
 

@@ -8,13 +8,13 @@ from django.db import connection, transaction
 
 from apps.budgets.alerting import CONSUMER, TOPIC, note_crossings
 from apps.budgets.models import Budget
-from apps.keys.queries import database_now
 from apps.orgs.models import UnitEdge
 from apps.outbox import delivering
 from apps.outbox.models import OutboxMessage
 from apps.outbox.types import Message
 from apps.policies import lifecycle
 from spendra.consumers import CONSUMERS
+from spendra.kernel.clock import database_now
 from tests.budgets import money
 from tests.databases import Database
 from tests.policies.building import activate, make_active, make_draft, seen

@@ -9,8 +9,8 @@ from django.db import connection, transaction
 
 from apps.budgets import alerting, capping, overriding
 from apps.budgets.models import Budget, Period
-from apps.keys.queries import database_now
 from apps.policies import lifecycle
+from spendra.kernel.clock import database_now
 from tests.alerting.test_thresholds_are_crossed_once import a_shop, alert, cap_is, facts, said, waiting
 from tests.budgets import money
 from tests.databases import Database

@@ -16,9 +16,9 @@ from django.db import connections
 from apps.budgets import overriding
 from apps.budgets.models import Budget, BudgetOverride
 from apps.budgets.types import PeriodKey
-from apps.keys.queries import database_now
 from apps.orgs.models import Organization, Unit
 from apps.orgs.scopes import scope_set
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Conflict, Invalid
 from tests.budgets import money
 from tests.concurrency.callers import Caller, Connection, Rules, in_parallel, meanwhile

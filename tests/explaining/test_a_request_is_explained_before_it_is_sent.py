@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from apps.keys.queries import database_now
 from apps.orgs.units import create_unit, move
+from spendra.kernel.clock import database_now
 from tests.explaining.asking import live, run
 from tests.gateway.company import Company
 from tests.gateway.governing import USD, in_force, in_shadow

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from apps.budgets.models import Reservation
 from apps.gateway import explaining_past
 from apps.gateway.explaining_past import explain_past
-from apps.keys.queries import database_now
 from apps.orgs.models import Organization
 from apps.orgs.units import create_unit, move
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import NotFound
 from spendra.kernel.ids import uuid7, uuid7_at
 from tests.databases import Database

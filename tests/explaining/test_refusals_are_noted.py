@@ -12,10 +12,10 @@ from django.db import connection, transaction
 
 from apps.gateway import metrics
 from apps.gateway.refused import MOST_A_SECOND, Asked, Refusals
-from apps.keys.queries import database_now
 from apps.keys.revoking import revoke
 from apps.policies.models import Refusal
 from apps.policies.tasks import forget_refusals
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import ModelNotFound
 from spendra.kernel.ids import uuid7
 from tests.databases import Database

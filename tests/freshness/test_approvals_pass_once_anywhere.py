@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from apps.budgets.capping import change_amount
-from apps.keys.queries import database_now
 from apps.policies import reviewing
 from apps.policies.models import PolicyVersion, Review
+from spendra.kernel.clock import database_now
 from tests.freshness.doors import Answer, Doors
 from tests.gateway.company import Company
 from tests.gateway.governing import USD, approve, in_force, retire

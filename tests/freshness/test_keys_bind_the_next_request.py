@@ -9,9 +9,9 @@ from apps.keys.changing import change_limits, reassign
 from apps.keys.granting import grant, withdraw
 from apps.keys.issuing import IssuedKey
 from apps.keys.models import Key
-from apps.keys.queries import database_now
 from apps.keys.revoking import revoke
 from apps.orgs.units import archive, create_unit, restore
+from spendra.kernel.clock import database_now
 from tests.freshness.doors import Doors
 from tests.gateway.company import Company
 

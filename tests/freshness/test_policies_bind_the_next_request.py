@@ -3,8 +3,8 @@
 import pytest
 
 from apps.budgets.models import Budget, BudgetOverride
-from apps.keys.queries import database_now
 from apps.orgs.units import archive, restore
+from spendra.kernel.clock import database_now
 from tests.freshness.doors import Doors
 from tests.gateway.company import Company
 from tests.gateway.governing import activate, approve, draft, freeze, in_force, retire, thaw

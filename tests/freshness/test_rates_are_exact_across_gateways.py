@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apps.budgets.models import Budget, Period
-from apps.keys.queries import database_now
+from spendra.kernel.clock import database_now
 from tests.freshness.doors import Answer, Doors
 from tests.gateway.company import Company
 

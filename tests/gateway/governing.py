@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from apps.keys.queries import database_now
 from apps.orgs.models import Unit
 from apps.policies import drafting, freezing, lifecycle, reviewing
 from apps.policies.models import Approval, Policy, PolicyVersion, Review
+from spendra.kernel.clock import database_now
 from tests.gateway.company import Company
 
 USD = 10**9

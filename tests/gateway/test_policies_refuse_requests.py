@@ -6,11 +6,11 @@ from typing import Any
 import openai
 import pytest
 
-from apps.keys.queries import database_now
 from apps.orgs.models import Unit
 from apps.orgs.units import archive, create_unit, move, restore
 from apps.policies import drafting
 from apps.policies.models import PolicyVersion
+from spendra.kernel.clock import database_now
 from tests.gateway.company import Company, body, make_company
 from tests.gateway.governing import activate, draft, error_of, in_force, outcome, retire
 

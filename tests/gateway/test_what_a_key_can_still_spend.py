@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 
 from apps.budgets.overriding import override_cap
-from apps.keys.queries import database_now
 from apps.orgs.units import create_unit
+from spendra.kernel.clock import database_now
 from tests.gateway.company import Company
 from tests.gateway.governing import USD, freeze, outcome
 

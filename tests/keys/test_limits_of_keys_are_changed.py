@@ -5,7 +5,7 @@ import pytest
 from apps.audit.models import AuditRecord
 from apps.keys import changing, revoking
 from apps.keys.models import Key
-from apps.keys.queries import database_now
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Invalid, NotFound
 from tests.commands.running import run_json
 from tests.databases import Database

@@ -7,12 +7,12 @@ import pytest
 from django.db import connection as default
 
 from apps.audit.models import AuditRecord
-from apps.keys.queries import database_now
 from apps.orgs.models import Organization
 from apps.policies import reviewing
 from apps.policies.lapsing import AFTER_DAYS
 from apps.policies.models import Approval, Review
 from apps.policies.tasks import lapse_reviews
+from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Conflict
 from tests.commands.running import run_json
 from tests.concurrency.callers import in_parallel

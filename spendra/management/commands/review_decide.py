@@ -3,12 +3,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from apps.keys.queries import database_now
 from apps.orgs.queries import organization_by_slug
 from apps.policies import reviewing
 from apps.policies.queries import find_review
 from apps.policies.telling import told_review
 from spendra.kernel.arguments import duration, nanos
+from spendra.kernel.clock import database_now
 from spendra.kernel.commands import JsonCommand
 from spendra.kernel.errors import Invalid
 
