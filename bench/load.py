@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ import uvloop
 
 from bench import processes
 
+MOST_SHOWN, KINDS_SHOWN = 300, 5  # bytes of an answer that failed, and how many different ones
+
 
 @dataclass
 class Measured:
@@ -30,14 +33,16 @@ class Measured:
     ends_at: float
     answered: int = 0  # outside the window, too
     latencies: list[float] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)  # by status and body
     broken: int = 0
 
-    def record(self, *, began_at: float, ended_at: float, status: int) -> None:
+    def record(self, *, began_at: float, ended_at: float, answer: bytearray) -> None:
         self.answered += 1
         if self.starts_at <= ended_at <= self.ends_at:
             self.latencies.append(ended_at - began_at)
-            self.statuses[status] += 1
+            if (status := int(answer[9:12])) != 200:
+                body = answer.partition(b"\r\n\r\n")[2]
+                self.failures[f"{status} {body[:MOST_SHOWN].decode(errors='replace')}"] += 1
 
 
 class LoadConnection(asyncio.Protocol):
@@ -57,7 +62,7 @@ class LoadConnection(asyncio.Protocol):
         if not _is_whole(self._received):
             return
         now = time.perf_counter()
-        self._measured.record(began_at=self._began_at, ended_at=now, status=int(self._received[9:12]))
+        self._measured.record(began_at=self._began_at, ended_at=now, answer=self._received)
         self._received.clear()
         if now >= self._measured.ends_at:
             self._transport.close()
@@ -108,6 +113,8 @@ async def drive(url: str, requests: list[bytes], asked: argparse.Namespace) -> d
         make = partial(LoadConnection, own, measured, done)
         await loop.create_connection(make, parts.hostname or "", parts.port or 80)
     await asyncio.gather(*ends)
+    for answer, count in measured.failures.most_common(KINDS_SHOWN):
+        print(f"bench.load: answered {count} times: {answer}", file=sys.stderr)
     return {**summarize(measured), "cpu_seconds": {name: round(end - start, 3) for name, (start, end) in cpu.items()}}
 
 
@@ -124,7 +131,7 @@ def summarize(measured: Measured) -> dict[str, Any]:
         "requests_per_second": len(ordered) / (measured.ends_at - measured.starts_at),
         "p50_ms": percentile(ordered, 0.50) * 1000,
         "p99_ms": percentile(ordered, 0.99) * 1000,
-        "failed": sum(count for status, count in measured.statuses.items() if status != 200) + measured.broken,
+        "failed": measured.failures.total() + measured.broken,
     }
 
 

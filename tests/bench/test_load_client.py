@@ -54,10 +54,11 @@ def test_what_the_load_client_counts_is_what_arrived() -> None:
     assert counted["requests"] == seen["answered"]
 
 
-def test_refused_requests_count_as_failed() -> None:
+def test_refused_requests_count_as_failed_and_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
     with sandbox_process() as url:
         seen = load(url, "--header", "x-sandbox: status=500")
     assert seen["failed"] == seen["requests"] > 0
+    assert f'answered {seen["failed"]} times: 500 {{"error":' in capfd.readouterr().err
 
 
 def test_keys_are_dealt_out_to_connections() -> None:
