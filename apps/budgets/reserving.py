@@ -29,7 +29,7 @@ retries: Counter[str] = Counter()
 
 
 class Locked(Busy):
-    """Somebody held one of the periods, or the fence, for longer than a reserve waits."""
+    """Somebody held one of the periods, or the fence, for longer than a reserve waits: nothing is reserved."""
 
 
 class OutcomeUnknown(Busy):
@@ -42,29 +42,9 @@ async def reserve(
     """Database time and, for each request in order, its verdict or the error that kept it from one. Never raises.
 
     Nothing is reserved for a request that got an error, except OutcomeUnknown. A request asked again with the same id
-    is granted again. What met a lock is asked once more, each organization alone: it may have been a commit that waited
-    for a slow disk, and one that is stuck is no other's fault.
+    is granted again.
     """
-    now, answers = await _reserve(connection, list(requests), SERIALIZATION_RETRIES)
-    locked = _locked_by_organization(requests, answers)
-    retries["lock_wait"] += bool(locked)
-    for places in locked:
-        later, verdicts = await _reserve(connection, [requests[place] for place in places], SERIALIZATION_RETRIES)
-        now = later or now
-        for place, verdict in zip(places, verdicts, strict=True):
-            answers[place] = verdict
-    return now, answers
-
-
-def _locked_by_organization(
-    requests: Sequence[ReservationRequest], answers: Sequence[Verdict | SpendraError]
-) -> list[list[int]]:
-    """The places of those that met a lock, a list for each organization."""
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, answer in enumerate(answers):
-        if isinstance(answer, Locked):
-            places[requests[place]["organization_id"]].append(place)
-    return list(places.values())
+    return await _reserve(connection, list(requests), SERIALIZATION_RETRIES)
 
 
 async def _reserve(
@@ -107,7 +87,7 @@ async def _after(
     # Not where it is asked for the second time: what is in the way may be the first, which commits after all
     # (tests/crash/test_lost_replies_of_postgres.py).
     if is_lock_wait(error) and tries:
-        return None, [Locked("this budget is locked by another change; try again") for _ in requests]
+        return await _by_organization(connection, requests)
     if is_unknown(error) and tries == SERIALIZATION_RETRIES:
         # Outcome unknown: asked once more with the same ids, which is safe.
         retries["reconnect"] += 1
@@ -130,6 +110,26 @@ async def _halve(
     now, first = await _reserve(connection, requests[:middle], SERIALIZATION_RETRIES)
     later, second = await _reserve(connection, requests[middle:], SERIALIZATION_RETRIES)
     return later or now, first + second
+
+
+async def _by_organization(
+    connection: HotConnection, requests: list[ReservationRequest]
+) -> tuple[str | None, list[Verdict | SpendraError]]:
+    """Somebody holds a lock. Alone, each organization finds out whether it is the one that is stuck."""
+    retries["lock_wait"] += 1
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, request in enumerate(requests):
+        places[request["organization_id"]].append(place)
+    answers: list[Verdict | SpendraError] = [
+        Locked("this budget is locked by another change; try again") for _ in requests
+    ]
+    now = None
+    if len(places) > 1:
+        for mine in places.values():
+            now, verdicts = await _reserve(connection, [requests[place] for place in mine], SERIALIZATION_RETRIES)
+            for place, verdict in zip(mine, verdicts, strict=True):
+                answers[place] = verdict
+    return now, answers
 
 
 async def open_periods(connection: HotConnection, keys: Sequence[PeriodKey]) -> list[OpenPeriod]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ OLDEST_BACKLOG_SECONDS = 10
 # (docs/performance.md) in the ten seconds after which an organization gets no more, so that one which is stuck alone
 # can't use it up.
 MOST_OWED = 40_000
+LOCKED_SECONDS = 1  # that a request goes on asking where somebody holds a lock that it needs
 
+ReserveLane = Lane[ReservationRequest, Verdict | SpendraError]
 
 # Why a cost is no more than a bound.
 Doubt = Literal["unknown_model", "guessed_price", "no_usage", "broken_stream", "nothing_known"]
@@ -64,18 +67,26 @@ class Booking:
         if oldest > OLDEST_BACKLOG_SECONDS or self.backlog() >= MOST_OWED:
             raise Busy("earlier requests can't be booked just now; try again")
         lane, _ = self._reserving[number]
+        give_up_at = time.monotonic() + LOCKED_SECONDS
+        while True:
+            answer = await self._submit(lane, request)
+            # It may only be a slow disk. It goes on behind what was asked since, so that it keeps nobody else.
+            if not isinstance(answer, reserving.Locked) or time.monotonic() > give_up_at:
+                break
+        if isinstance(answer, SpendraError):
+            self._abandon(request, answer)
+            raise answer
+        return answer
+
+    async def _submit(self, lane: ReserveLane, request: ReservationRequest) -> Verdict | SpendraError:
         future = lane.submit(request)
         try:
-            answer = await future
+            return await future
         except asyncio.CancelledError:
             # The verdict and the cancellation came in the same round of the loop: the lane took it for delivered.
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._abandon(request, future.result())
             raise
-        if isinstance(answer, SpendraError):
-            self._abandon(request, answer)
-            raise answer
-        return answer
 
     def end(self, ending: Ending) -> None:
         """Owed from now on: kept and tried again until Postgres has taken it, or until shutdown gives it up."""
@@ -124,9 +135,7 @@ class Booking:
     def backlog(self) -> int:
         return sum(len(lane) for lane in self._settling)
 
-    def _reserve_lane(
-        self, connection: HotConnection
-    ) -> tuple[Lane[ReservationRequest, Verdict | SpendraError], HotConnection]:
+    def _reserve_lane(self, connection: HotConnection) -> tuple[ReserveLane, HotConnection]:
         stale = StaleTokens()
 
         async def flush(requests: list[ReservationRequest]) -> Sequence[Verdict | SpendraError]:
@@ -138,11 +147,12 @@ class Booking:
             rest = iter(answers)
             return [verdict or next(rest) for verdict in told]
 
-        return Lane(flush, abandoned=self._abandon, observe=metrics.reserve_batch.observe), connection
+        return Lane(flush, abandoned=self._abandon), connection
 
     async def _ask(
         self, connection: HotConnection, requests: list[ReservationRequest]
     ) -> Sequence[Verdict | SpendraError]:
+        metrics.reserve_batch.observe(len(requests))
         try:
             with metrics.reserve_seconds.time():
                 now, answers = await reserving.reserve(connection, requests)

@@ -26,13 +26,11 @@ class Lane(Generic[Item, Result]):
         most_in_batch: int = 256,
         most_waiting: int = 4096,
         abandoned: Callable[[Item, Result], None] | None = None,
-        observe: Callable[[int], None] | None = None,
     ) -> None:
         self._flush = flush
         self._most_in_batch = most_in_batch
         self._most_waiting = most_waiting
         self._abandoned = abandoned
-        self._observe = observe
         self._waiting: deque[tuple[Item, asyncio.Future[Result], float]] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
@@ -67,8 +65,6 @@ class Lane(Generic[Item, Result]):
                 self._idle.set()
 
     async def _answer(self, batch: list[tuple[Item, "asyncio.Future[Result]", float]]) -> None:
-        if self._observe is not None:
-            self._observe(len(batch))
         try:
             results = await self._flush([item for item, _, _ in batch])
             if len(results) != len(batch):

@@ -18,7 +18,7 @@ upstream_seconds = Histogram(
 )
 reserve_seconds = Histogram("spendra_gateway_reserve_seconds", "One reserve round trip of a batch.", buckets=_SECONDS)
 settle_seconds = Histogram("spendra_gateway_settle_seconds", "One settle round trip of a batch.", buckets=_SECONDS)
-reserve_batch = Histogram("spendra_gateway_reserve_batch_size", "Requests a reserve batch.", buckets=_SIZES)
+reserve_batch = Histogram("spendra_gateway_reserve_batch_size", "Requests a reserve of Postgres.", buckets=_SIZES)
 settle_batch = Histogram("spendra_gateway_settle_batch_size", "Endings a settle batch.", buckets=_SIZES)
 endings = Counter("spendra_gateway_endings", "Reservations ended, by what became of them.", ["outcome"])
 irregular_bookings = Counter(

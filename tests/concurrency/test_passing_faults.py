@@ -60,20 +60,6 @@ def test_a_reserve_is_tried_three_times_more_and_given_up_then(
     assert money.counters(connection, period) == (0, 200)
 
 
-def test_a_reserve_that_met_a_lock_is_tried_once_more_since_it_may_have_been_a_slow_commit(
-    database: Database, acme: Organization
-) -> None:
-    connection = database.connect()
-    period = money.open_period(connection, money.make_budget(acme, 1000))
-    put_in_front(connection, "budgets_reserve_v3", fail(3, "55P03"))
-    requests = [money.a_request(acme, money.tokens_of(connection, acme), [period]) for _ in range(2)]
-    before = reserving.retries["lock_wait"]
-    assert [type(answer) for answer in reserve(database, requests)] == [reserving.Locked] * 2
-    assert [answer["verdict"] for answer in reserve(database, requests)] == ["granted"] * 2
-    assert reserving.retries["lock_wait"] - before == 2
-    assert money.counters(connection, period) == (0, 200)
-
-
 @pytest.mark.parametrize("sqlstate", PASSING)
 def test_a_settle_is_tried_three_times_more_and_kept_by_its_caller_then(
     database: Database, acme: Organization, sqlstate: str

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -87,7 +88,7 @@ def test_what_is_open_what_is_old_and_what_was_tried_again_is_told_within_a_hear
     slow.join()
     assert told["spendra_open_reservations"] == 1
     assert told["spendra_oldest_snapshot_seconds"] > 1
-    assert told['spendra_gateway_batch_retries_total{cause="lock_wait"}'] == 1
+    assert told['spendra_gateway_batch_retries_total{cause="lock_wait"}'] >= 3, "asked again for a second"
     assert told["spendra_gateway_ready"] == 1
     assert told["spendra_gateway_settle_backlog"] == 0
 
@@ -125,14 +126,14 @@ def test_two_processes_tell_what_is_true_of_the_database_once_and_sum_what_they_
     slow.start()
     with psycopg.connect(database.url) as holder:
         holder.execute("SELECT FROM budgets_period WHERE organization_id = %s FOR UPDATE", [stuck.organization.id])
-        for _ in range(8):  # on a connection each, so that both processes meet the lock
-            assert stuck.chat().status_code == 503
+        with ThreadPoolExecutor(8) as callers:  # on a connection each, so that both processes meet the lock
+            assert {answer.status_code for answer in callers.map(lambda _: stuck.chat(), range(8))} == {503}
         eventually(lambda: all(_told(own_gateway) for _ in range(6)), 15)
         scraped = [scrape(own_gateway) for _ in range(6)]
     slow.join()
-    for series in scraped:
-        assert series["spendra_open_reservations"] == 1
-        assert series['spendra_gateway_batch_retries_total{cause="lock_wait"}'] == 8
+    assert {series["spendra_open_reservations"] for series in scraped} == {1}
+    [tried_again] = {series['spendra_gateway_batch_retries_total{cause="lock_wait"}'] for series in scraped}
+    assert tried_again >= 3
     told_apart = {name.partition("{")[0] for name in scraped[0] if "process=" in name}
     assert not told_apart & {"spendra_open_reservations", "spendra_oldest_snapshot_seconds"}
     assert "spendra_gateway_batch_retries_total" not in told_apart
