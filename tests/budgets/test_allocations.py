@@ -10,14 +10,8 @@ from apps.budgets.models import Budget
 from apps.orgs.models import Organization, Unit, UnitEdge
 from spendra.kernel.errors import Conflict, Invalid, NotFound
 from tests.budgets import money
-from tests.databases import Database
 
 ANN = "ann@example.com"
-
-
-@pytest.fixture
-def acme(database: Database) -> Organization:
-    return money.make_organization()
 
 
 @pytest.fixture

@@ -3,21 +3,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-import pytest
 from django.test import Client
 
 from apps.budgets.capping import set_cap
 from apps.budgets.models import Period, Reservation
 from tests.budgets import money
-from tests.databases import Database
 from tests.identity.signing_in import signed_in
-
-
-@pytest.fixture
-def connection(database: Database) -> psycopg.Connection[Any]:
-    connection = database.connect()
-    money.beat(connection)
-    return connection
 
 
 def cells(browser: Client, url: str) -> dict[str, str]:

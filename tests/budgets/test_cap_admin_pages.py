@@ -14,11 +14,6 @@ DOLLAR = 10**9
 
 
 @pytest.fixture
-def acme(database: Database) -> Organization:
-    return money.make_organization()
-
-
-@pytest.fixture
 def browser(acme: Organization) -> Client:
     return signed_in()
 

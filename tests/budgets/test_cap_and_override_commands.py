@@ -16,11 +16,6 @@ CAP = ("cap_set", "--organization", "acme", "--period", "month")
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
 
-@pytest.fixture
-def acme(database: Database) -> Organization:
-    return money.make_organization()
-
-
 def run(*arguments: str) -> Any:
     out = StringIO()
     call_command(*arguments, "--json", stdout=out)

@@ -10,19 +10,11 @@ from apps.identity.models import Person
 from apps.ledger.models import LedgerEntry, SpendEvent
 from apps.orgs.models import Organization
 from tests.budgets import money
-from tests.databases import Database
 
 PAGES = [
     "budgets/budget", "budgets/budgetoverride", "budgets/period", "budgets/reservation", "budgets/settlequarantine",
     "budgets/gatewayprocess", "budgets/governanceversion", "ledger/ledgerentry", "ledger/spendevent",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def connection(database: Database) -> psycopg.Connection[Any]:
-    connection = database.connect()
-    money.beat(connection)
-    return connection
 
 
 @pytest.fixture

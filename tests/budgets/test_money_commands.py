@@ -10,11 +10,6 @@ from tests.budgets import money
 from tests.databases import Database
 
 
-@pytest.fixture
-def acme(database: Database) -> Organization:
-    return money.make_organization()
-
-
 def run(*arguments: str) -> Any:
     out = StringIO()
     call_command(*arguments, "--json", stdout=out)

@@ -2,8 +2,6 @@
 
 from datetime import UTC, date, datetime
 
-import pytest
-
 from apps.budgets import capping, checking
 from apps.budgets.models import Budget
 from apps.catalog.models import CatalogModel
@@ -14,11 +12,6 @@ from tests.databases import Database
 from tests.keys.building import make_key
 
 ANN = "ann@example.com"
-
-
-@pytest.fixture
-def acme(database: Database) -> Organization:
-    return money.make_organization()
 
 
 def told(acme: Organization, **fields: object) -> list[str]:

@@ -25,18 +25,6 @@ TOPIC = "budgets.ending_quarantined"
 
 
 @pytest.fixture
-def connection(database: Database) -> Connection:
-    connection = database.connect()
-    money.beat(connection)
-    return connection
-
-
-@pytest.fixture
-def acme(connection: Connection) -> Organization:
-    return money.make_organization()
-
-
-@pytest.fixture
 def period(connection: Connection, acme: Organization) -> int:
     return money.open_period(connection, money.make_budget(acme, 1000))
 

@@ -11,19 +11,6 @@ from apps.orgs.models import Organization, Unit
 from spendra.kernel.errors import Invalid, NotFound
 from tests.budgets import money
 from tests.concurrency.callers import Connection
-from tests.databases import Database
-
-
-@pytest.fixture
-def session(database: Database) -> Connection:
-    session = database.connect()
-    money.beat(session)
-    return session
-
-
-@pytest.fixture
-def acme(session: Connection) -> Organization:
-    return money.make_organization()
 
 
 def cap(acme: Organization, selector: dict[str, Any], **fields: Any) -> Budget:
@@ -40,21 +27,21 @@ def actor(acme: Organization, name: str, kind: str, environment: str) -> dict[st
 
 
 @pytest.fixture
-def spent(session: Connection, acme: Organization) -> None:
+def spent(connection: Connection, acme: Organization) -> None:
     """Each request another power of two: a sum tells which ones it counts. Ada's are settled, those of the bot open."""
     ada = actor(acme, "ada", "employee", "production")
     bot = actor(acme, "bot", "agent", "development")
-    tokens = money.tokens_of(session, acme)
+    tokens = money.tokens_of(connection, acme)
     models = (("openai", "gpt-4.1"), ("openai", "gpt-4x1"), ("openrouter", "openai/gpt-4.1"), ("anthropic", "claude"))
     for position, (provider, model) in enumerate(models):
         for who, shift in ((ada, 0), (bot, 4)):
             request = money.a_request(
                 acme, tokens, [], nanos=2 ** (position + shift), provider=provider, model=model, **who
             )
-            money.reserve(session, request)
+            money.reserve(connection, request)
             if who is ada:
                 ending = money.an_ending(request, cost=request["nanos"], model=f"{model}-2025-04-14")
-                money.end(session, ending)
+                money.end(connection, ending)
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,6 @@ def cap(organization: Organization, amount: int = 500, **fields: Any) -> Budget:
     )
 
 
-@pytest.fixture
-def acme(database: Database) -> Organization:
-    return money.make_organization()
-
-
 def test_setting_a_cap_again_changes_the_one_budget_of_that_scope(acme: Organization) -> None:
     first = cap(acme)
     second = cap(acme, 700)

@@ -18,18 +18,6 @@ DEAD = str(UUID(int=8))
 Connection = psycopg.Connection[Any]
 
 
-@pytest.fixture
-def connection(database: Database) -> Connection:
-    connection = database.connect()
-    money.beat(connection)
-    return connection
-
-
-@pytest.fixture
-def acme(connection: Connection) -> Organization:
-    return money.make_organization()
-
-
 def reserved(connection: Connection, acme: Organization, periods: list[int], **fields: Any) -> dict[str, Any]:
     request = money.a_request(acme, money.tokens_of(connection, acme), periods, **fields)
     assert money.verdict(connection, request) == "granted"

@@ -10,34 +10,21 @@ from apps.orgs.models import Organization
 from spendra.kernel.errors import Conflict, NotFound
 from tests.budgets import money
 from tests.concurrency.callers import Connection
-from tests.databases import Database
 
 ANN = "ann@example.com"
 
 
-@pytest.fixture
-def session(database: Database) -> Connection:
-    session = database.connect()
-    money.beat(session)
-    return session
-
-
-@pytest.fixture
-def acme(session: Connection) -> Organization:
-    return money.make_organization()
-
-
-def spend(session: Connection, acme: Organization, *periods: int) -> None:
+def spend(connection: Connection, acme: Organization, *periods: int) -> None:
     """60 settled, 100 held."""
-    ended, running = (money.a_request(acme, money.tokens_of(session, acme), periods) for _ in range(2))
-    money.reserve(session, ended, running)
-    money.end(session, money.an_ending(ended, cost=60))
+    ended, running = (money.a_request(acme, money.tokens_of(connection, acme), periods) for _ in range(2))
+    money.reserve(connection, ended, running)
+    money.end(connection, money.an_ending(ended, cost=60))
 
 
-def test_what_is_left_counts_what_is_spent_and_what_is_held(session: Connection, acme: Organization) -> None:
+def test_what_is_left_counts_what_is_spent_and_what_is_held(connection: Connection, acme: Organization) -> None:
     budgets = [money.make_budget(acme, 1000), money.make_budget(acme, 5, measure="requests", period_kind="day")]
-    periods = [money.open_period(session, budget) for budget in budgets]
-    spend(session, acme, *periods)
+    periods = [money.open_period(connection, budget) for budget in budgets]
+    spend(connection, acme, *periods)
     requests, dollars = queries.remaining(acme, periods[::-1])
     assert (dollars["cap"], dollars["settled"], dollars["reserved"], dollars["remaining"]) == (1000, 60, 100, 840)
     assert (requests["measure"], requests["period_kind"], requests["remaining"]) == ("requests", "day", 3)
@@ -45,9 +32,9 @@ def test_what_is_left_counts_what_is_spent_and_what_is_held(session: Connection,
     assert [dollars["budget_id"], requests["budget_id"]] == [str(budget.id) for budget in budgets]
 
 
-def test_what_is_left_is_of_the_cap_in_force(session: Connection, acme: Organization) -> None:
+def test_what_is_left_is_of_the_cap_in_force(connection: Connection, acme: Organization) -> None:
     budget = money.make_budget(acme, 1000)
-    period = money.open_period(session, budget)
+    period = money.open_period(connection, budget)
     ends_at = datetime.now(UTC) + timedelta(hours=1)
     given = overriding.override_cap(
         budget.id, organization=acme, amount=50, ends_at=ends_at, acting=ANN, reason="freeze"
@@ -61,43 +48,43 @@ def test_what_is_left_is_of_the_cap_in_force(session: Connection, acme: Organiza
     assert (state["cap"], state["override_ends_at"]) == (1000, None)
 
 
-def test_a_cap_below_what_is_spent_is_accepted_and_told(session: Connection, acme: Organization) -> None:
+def test_a_cap_below_what_is_spent_is_accepted_and_told(connection: Connection, acme: Organization) -> None:
     budget = money.make_budget(acme, 1000)
-    period = money.open_period(session, budget)
-    spend(session, acme, period)
+    period = money.open_period(connection, budget)
+    spend(connection, acme, period)
     assert exceeding.above_caps(acme, [budget.id]) == []
     capping.change_amount(budget, amount=10, acting=ANN)
     [above] = exceeding.above_caps(acme, [budget.id])
     assert (above.above, above.causes, above.period["id"]) == (150, {"cap_lowered": 150}, period)
-    request = money.a_request(acme, money.tokens_of(session, acme), [period], nanos=1)
-    assert money.verdict(session, request) == "exceeded"
+    request = money.a_request(acme, money.tokens_of(connection, acme), [period], nanos=1)
+    assert money.verdict(connection, request) == "exceeded"
 
 
-def test_a_warning_says_until_when_requests_are_refused(session: Connection, acme: Organization) -> None:
+def test_a_warning_says_until_when_requests_are_refused(connection: Connection, acme: Organization) -> None:
     total, day = money.make_budget(acme, 1000), money.make_budget(acme, 1000, period_kind="day")
-    periods = [money.open_period(session, budget) for budget in (total, day)]
-    request = money.a_request(acme, money.tokens_of(session, acme), periods)
-    money.reserve(session, request)
+    periods = [money.open_period(connection, budget) for budget in (total, day)]
+    request = money.a_request(acme, money.tokens_of(connection, acme), periods)
+    money.reserve(connection, request)
     capping.change_amount(total, amount=10, acting=ANN)
     capping.change_amount(day, amount=10, acting=ANN)
     for budget in (total, day):
         [warning] = exceeding.warnings(acme, budget)
         assert warning.endswith("requests are refused until what running requests have reserved is free again.")
-    money.end(session, money.an_ending(request, cost=60))
+    money.end(connection, money.an_ending(request, cost=60))
     assert exceeding.warnings(acme, total)[0].endswith("requests are refused until it is raised.")
     [state] = queries.remaining(acme, periods[1:])
     assert exceeding.warnings(acme, day)[0].endswith(f"requests are refused until {state['ends_at']}.")
 
 
-def test_of_many_periods_above_a_cap_the_furthest_are_named(session: Connection, acme: Organization) -> None:
+def test_of_many_periods_above_a_cap_the_furthest_are_named(connection: Connection, acme: Organization) -> None:
     each = money.make_budget(acme, 1000, applies_to_each="employee", counts_from_now=True)
     units = [money.make_unit(acme, f"Ada {number}") for number in range(7)]
     for number, unit in enumerate(units):
         request = money.a_request(
-            acme, money.tokens_of(session, acme), [money.open_period(session, each, unit)], nanos=100 + number
+            acme, money.tokens_of(connection, acme), [money.open_period(connection, each, unit)], nanos=100 + number
         )
-        money.reserve(session, request)
-        money.end(session, money.an_ending(request, cost=100 + number))
+        money.reserve(connection, request)
+        money.end(connection, money.an_ending(request, cost=100 + number))
     capping.change_amount(each, amount=10, acting=ANN)
     *named, rest = exceeding.warnings(acme, each)
     assert ["of employee Ada" in warning for warning in named] == [True] * 5
@@ -105,15 +92,15 @@ def test_of_many_periods_above_a_cap_the_furthest_are_named(session: Connection,
     assert rest == "Warning: 2 more periods are above this cap."
 
 
-def test_what_was_late_or_lost_is_counted_by_that_cause(session: Connection, acme: Organization) -> None:
+def test_what_was_late_or_lost_is_counted_by_that_cause(connection: Connection, acme: Organization) -> None:
     late_budget, lost_budget = money.make_budget(acme, 100), money.make_budget(acme, 100, period_kind="day")
-    late_period, lost_period = (money.open_period(session, budget) for budget in (late_budget, lost_budget))
-    late = money.a_request(acme, money.tokens_of(session, acme), [late_period])
-    money.reserve(session, late)
-    money.end(session, money.an_ending(late, "expire", by_hand=True))
-    money.end(session, money.an_ending(late, cost=130))
-    lost = money.a_request(acme, money.tokens_of(session, acme), [lost_period])
-    money.end(session, money.an_ending(lost, cost=170))
+    late_period, lost_period = (money.open_period(connection, budget) for budget in (late_budget, lost_budget))
+    late = money.a_request(acme, money.tokens_of(connection, acme), [late_period])
+    money.reserve(connection, late)
+    money.end(connection, money.an_ending(late, "expire", by_hand=True))
+    money.end(connection, money.an_ending(late, cost=130))
+    lost = money.a_request(acme, money.tokens_of(connection, acme), [lost_period])
+    money.end(connection, money.an_ending(lost, cost=170))
     causes = {str(above.period["budget_id"]): above.causes for above in exceeding.above_caps(
         acme, [late_budget.id, lost_budget.id])}  # fmt: skip
     assert causes == {str(late_budget.id): {"late_settle": 30}, str(lost_budget.id): {"failover": 70}}
@@ -129,10 +116,10 @@ def test_somebody_who_saw_another_amount_is_told_and_changes_nothing(acme: Organ
 
 
 def test_another_organizations_periods_and_those_that_are_not_there_are_not_found(
-    session: Connection, acme: Organization
+    connection: Connection, acme: Organization
 ) -> None:
     other = money.make_organization("other")
-    period = money.open_period(session, money.make_budget(other, 100))
+    period = money.open_period(connection, money.make_budget(other, 100))
     for wanted in ([period], [999_999]):
         with pytest.raises(NotFound):
             queries.remaining(acme, wanted)
