@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 
 from spendra.kernel.errors import Busy
 
+# Who has waited so long would only hear later that the database does not answer.
+LONGEST_WAIT_SECONDS = 5
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -40,11 +43,8 @@ class Lane(Generic[Item, Result]):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def oldest_seconds(self) -> float:
-        return time.monotonic() - self._waiting[0][2] if self._waiting else 0.0
-
     def submit(self, item: Item) -> asyncio.Future[Result]:
-        """The result to come. Busy when too many wait already."""
+        """The result to come. Busy when too many wait already, or, as the result, after LONGEST_WAIT_SECONDS."""
         if len(self._waiting) >= self._most_waiting:
             raise Busy("too many requests are waiting for the database; try again")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -56,7 +56,7 @@ class Lane(Generic[Item, Result]):
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most_in_batch))]
+            batch = self._next_batch()
             if not self._waiting:
                 self._arrived.clear()
             if batch:
@@ -64,17 +64,28 @@ class Lane(Generic[Item, Result]):
             if not self._waiting:
                 self._idle.set()
 
-    async def _answer(self, batch: list[tuple[Item, "asyncio.Future[Result]", float]]) -> None:
+    def _next_batch(self) -> "list[tuple[Item, asyncio.Future[Result]]]":
+        batch = []
+        earliest = time.monotonic() - LONGEST_WAIT_SECONDS
+        while self._waiting and len(batch) < self._most_in_batch:
+            item, future, since = self._waiting.popleft()
+            if since >= earliest:
+                batch.append((item, future))
+            elif not future.done():
+                future.set_exception(Busy("the database answers too slowly just now; try again"))
+        return batch
+
+    async def _answer(self, batch: "list[tuple[Item, asyncio.Future[Result]]]") -> None:
         try:
-            results = await self._flush([item for item, _, _ in batch])
+            results = await self._flush([item for item, _ in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"a batch of {len(batch)} was answered with {len(results)} results")
         except Exception as error:  # noqa: BLE001  # whatever it is, the waiters must learn of it
-            for _, future, _ in batch:
+            for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (item, future, _), result in zip(batch, results, strict=True):
+        for (item, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
             elif self._abandoned is not None:

@@ -1,5 +1,7 @@
 """A Postgres that is silent on a line that stands is given up in a bounded time; what it hears late, it does once."""
 
+import time
+
 import pytest
 
 from apps.budgets.connecting import CALL_SECONDS
@@ -49,6 +51,23 @@ def test_a_reserve_that_hears_nothing_for_long_is_refused_in_a_bounded_time_and_
     assert [one.state for one in given_up.reservations] == ["voided"]
     assert not given_up.is_charged
     assert causes([first, last]) == [["settled"]] * 2
+
+
+def test_who_waits_behind_a_silent_reserve_is_refused_together_with_it(
+    stage: Stage, caller: Caller, line: LossyLine
+) -> None:
+    give_up_at = time.monotonic() + GIVEN_UP_SECONDS
+    with line.held_back("spendra reserve") as waits:
+        asked = beside(caller.send)
+        assert waits.wait(10)
+        waiting = beside(caller.send)
+        for refused in (asked, waiting):
+            answer = refused.result(max(0, give_up_at - time.monotonic()))
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+    eventually(lambda: caller.send().status_code == 200)
+    first, *given_up, last = causes(check([caller], stage.sandbox.url))
+    assert [first, last] == [["settled"]] * 2
+    assert not any(given_up)
 
 
 def test_a_settle_that_hears_nothing_is_sent_again_and_books_once(
