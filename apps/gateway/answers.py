@@ -25,30 +25,26 @@ class Answer:
     usage: Json | None
     content_bytes: int
     is_complete: bool
-    error: Json | None
 
 
 class AnswerReader:
     """Gathers an answer from its payloads: all chunks of a stream, or the one of a plain answer."""
 
-    __slots__ = ("_error", "_model", "_service_tier", "_usage", "content_bytes")
+    __slots__ = ("_model", "_service_tier", "_usage", "content_bytes")
 
     def __init__(self) -> None:
         self._model: str | None = None
         self._service_tier: str | None = None
         self._usage: Json | None = None
-        self._error: Json | None = None
         self.content_bytes = 0
 
     def read(self, payload: Json) -> None:
-        """The first model and error count, and the last tier and usage: some providers send a running total."""
+        """The first model counts, and the last tier and usage: some providers send a running total."""
         self._model = self._model or _text(payload.get("model"))
         self._service_tier = _text(payload.get("service_tier")) or self._service_tier
         usage = payload.get("usage")
         if isinstance(usage, dict):
             self._usage = usage
-        if error := payload.get("error"):
-            self._error = self._error or (error if isinstance(error, dict) else {"message": str(error)})
         self.content_bytes += _content_bytes(payload)
 
     def lose_sight(self) -> None:
@@ -62,7 +58,6 @@ class AnswerReader:
             usage=self._usage,
             content_bytes=self.content_bytes,
             is_complete=is_complete,
-            error=self._error,
         )
 
 

@@ -141,7 +141,7 @@ class _Call:
     async def _pass_on(self, answer: UpstreamAnswer) -> None:
         if answer.status >= 300:
             await self._pass_on_refusal(answer)
-        elif self._request.stream:
+        elif self._request.stream and headers.is_event_stream(answer.headers):
             await self._pass_on_stream(answer)
         else:
             await self._pass_on_plain(answer)
@@ -195,15 +195,22 @@ class _Call:
         await self._copy(answer, self._tap)
 
     async def _copy(self, answer: UpstreamAnswer, tap: SseTap) -> None:
+        failure: UpstreamFailed | None = None
         try:
             async for chunk in answer.chunks():
                 if passed := tap.feed(chunk):
                     await self._send({"type": "http.response.body", "body": passed, "more_body": True})
             rest = tap.finish()
+            if not tap.has_seen_events:
+                failure = UpstreamMalformed("The provider's answer holds no event. Try again; check the base URL.")
         except UpstreamFailed as error:
+            failure = error
+            tap.finish()
+            rest = b""  # half an event can't be read
+        if failure is not None:
             # The status line has gone out long ago: an error event is what SDKs still understand.
-            self._outcome = error.code
-            rest = tap.finish() + errors.stream_event(error)
+            self._outcome = failure.code
+            rest += errors.stream_event(failure)
         # Before the last byte, so that who reads the whole stream and then the ledger finds it booked or under way.
         self._end_as_seen()
         await self._send({"type": "http.response.body", "body": rest})

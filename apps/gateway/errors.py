@@ -77,8 +77,9 @@ def answer_unexpected(request_id: str) -> Response:
 
 
 def stream_event(error: errors.SpendraError) -> bytes:
-    """`error` as an event of a stream that has already begun, where no status can say it any more."""
-    return b"data: " + _body(error, _status(error)) + b"\n\n"
+    """`error` as an event of a stream that has already begun, where no status can say it any more. What was being
+    written ends there, so that the event stands alone."""
+    return b"\n\ndata: " + _body(error, _status(error)) + b"\n\n"
 
 
 def _status(error: errors.SpendraError) -> int:

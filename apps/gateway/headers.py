@@ -169,6 +169,12 @@ def client_headers(upstream: Sequence[Header]) -> list[Header]:
     return passed
 
 
+def is_event_stream(upstream: Sequence[Header]) -> bool:
+    """Also where the answer does not say what it is."""
+    types = [value.strip().lower() for name, value in upstream if name == b"content-type"]
+    return not types or types[0].startswith(b"text/event-stream")
+
+
 def upstream_request_id(upstream: Sequence[Header]) -> list[Header]:
     """The provider's request id alone, for an answer of our own."""
     return [(b"x-spendra-upstream-request-id", value) for name, value in upstream if name == b"x-request-id"]

@@ -9,6 +9,7 @@ MAX_EVENT_BYTES = 8 * 2**20
 _BLANK_LINE = re.compile(rb"(?:\r\n?+|\n)(?:\r\n?+|\n)")
 _LONGEST_BLANK_LINE = 4
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_WITHOUT_CONTENT = (b":", b"event:", b"id:", b"retry:")
 
 
 class SseTap:
@@ -28,6 +29,7 @@ class SseTap:
         self._passed_last = True
         self._is_done = False
         self._is_blind = False
+        self.has_seen_events = False
 
     @property
     def answer(self) -> Answer:
@@ -81,16 +83,19 @@ class SseTap:
         data = b"" if payload else _data(event)
         payload = payload or read_payload(data)
         if payload is None:
-            self._read_other(data)
+            self._read_other(event, data)
             return True
+        self.has_seen_events = True
         self._reader.read(payload)
         return not (self._hide_usage and is_usage_only(payload))
 
-    def _read_other(self, data: bytes) -> None:
+    def _read_other(self, event: bytes, data: bytes) -> None:
+        """What can't be read may be content, as where a provider answers a stream with one whole JSON."""
         if data == b"[DONE]":
-            self._is_done = True
+            self._is_done = self.has_seen_events = True
         else:
-            self._reader.content_bytes += len(data)
+            lines = event.removeprefix(_BYTE_ORDER_MARK).splitlines()
+            self._reader.content_bytes += sum(len(line) for line in lines if not line.startswith(_WITHOUT_CONTENT))
 
 
 def _event_end(pending: bytearray, start: int) -> int:

@@ -193,26 +193,94 @@ def test_a_redirect_is_not_followed(company: Company, rude: RudeProvider, status
     assert rude.requests == 1
 
 
-EVENT_STREAMS = {
-    "no events": b"hello",
+PASSED_AS_THEY_ARE = {
     "an event that is not JSON": b"data: {nonsense\n\ndata: [DONE]\n\n",
     "an error event": b'data: {"error": {"message": "overloaded"}}\n\n',
-    "wrong UTF-8": b"data: \xff\xfe\n\n",
-    "NULs": b"\0\0\0\n\ndata: \0\n\n",
-    "one line of a megabyte": b"data: " + b"x" * 2**20 + b"\n\n",
-    "JSON instead of a stream": _completion(),
-    "nothing": b"",
 }
 
 
-@pytest.mark.parametrize("body", EVENT_STREAMS.values(), ids=EVENT_STREAMS.keys())
-def test_a_stream_that_is_none_is_passed_on_and_booked_as_estimated(
+@pytest.mark.parametrize("body", PASSED_AS_THEY_ARE.values(), ids=PASSED_AS_THEY_ARE.keys())
+def test_events_that_no_price_can_be_read_from_are_passed_on_and_booked_as_estimated(
     company: Company, rude: RudeProvider, body: bytes
 ) -> None:
     response = _asked(company, rude, whole(body, headers=EVENTS), **STREAM)
     assert response.status_code == 200
     assert response.content == body
     assert [entry.status for entry in company.entries()] == ["estimated"]
+
+
+LONG_ANSWER = _completion(
+    choices=[{"index": 0, "message": {"role": "assistant", "content": "word " * 8000}, "finish_reason": "stop"}],
+    usage={"prompt_tokens": 5, "completion_tokens": 8000, "total_tokens": 8005},
+)
+NO_EVENTS = {
+    "a word": b"hello",
+    "wrong UTF-8": b"data: \xff\xfe\n\n",
+    "NULs": b"\0\0\0\n\ndata: \0\n\n",
+    "one line of a megabyte": b"data: " + b"x" * 2**20 + b"\n\n",
+    "comments": b": keep-alive\n\n: keep-alive\n\n",
+    "JSON instead of a stream": LONG_ANSWER,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize("body", NO_EVENTS.values(), ids=NO_EVENTS.keys())
+def test_a_stream_without_an_event_ends_with_an_error_and_is_booked_not_below_its_charge(
+    company: Company, rude: RudeProvider, body: bytes, include_usage: bool
+) -> None:
+    asked = {"stream": True, "max_tokens": 8000, "stream_options": {"include_usage": include_usage}}
+    response = _asked(company, rude, whole(body, headers=EVENTS), **asked)
+    assert response.status_code == 200
+    passed, _, error = response.content.rpartition(b"\n\ndata: ")
+    assert passed == body
+    assert json.loads(error)["error"]["code"] == "upstream_malformed"
+    (entry,) = company.entries()
+    assert entry.status == "estimated"
+    if body == LONG_ANSWER:
+        assert entry.amount_nanos >= _charge_of_long_answer(company, rude)
+
+
+def test_a_whole_answer_to_a_stream_is_passed_on_and_booked_by_what_it_says(
+    company: Company, rude: RudeProvider
+) -> None:
+    """As a proxy answers that knows no streams."""
+    response = _asked(company, rude, whole(LONG_ANSWER), stream=True, max_tokens=8000)
+    assert (response.status_code, response.content) == (200, LONG_ANSWER)
+    (entry,) = company.entries()
+    assert (entry.status, entry.amount_nanos) == ("final", _charge_of_long_answer(company, rude))
+
+
+def _charge_of_long_answer(company: Company, rude: RudeProvider) -> int:
+    plain = make_company(company.gateway_url)
+    _asked(plain, rude, whole(LONG_ANSWER), max_tokens=8000)
+    return plain.entries()[0].amount_nanos
+
+
+@pytest.mark.parametrize("answer", NO_JSON.values(), ids=NO_JSON.keys())
+def test_what_is_neither_events_nor_json_is_502_and_booked_as_reserved(
+    company: Company, rude: RudeProvider, answer: bytes
+) -> None:
+    labelled = answer if b"content-type" in answer else answer.replace(b"\r\n", b"\r\ncontent-type: text/html\r\n", 1)
+    response = _asked(company, rude, labelled, **STREAM)
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_malformed")
+    (entry,) = company.entries()
+    assert (entry.status, entry.amount_nanos) == ("estimated", company.reservations()[0].amount_nanos)
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+def test_a_stream_that_breaks_off_within_an_event_ends_with_an_error_that_can_be_read(
+    company: Company, rude: RudeProvider, include_usage: bool
+) -> None:
+    event = b"data: " + _completion(choices=[], usage=None) + b"\n\n"
+    cut = b"HTTP/1.1 200 OK\r\n" + EVENTS + b"content-length: 9999\r\n\r\n" + event + b'data: {"choi'
+    response = _asked(company, rude, cut, stream=True, stream_options={"include_usage": include_usage})
+    assert response.status_code == 200
+    before, _, error = response.content.rpartition(b"\n\ndata: ")
+    assert json.loads(error)["error"]["code"] == "upstream_broke_off"
+    assert before == event + (b'data: {"choi' if include_usage else b""), (
+        "what is held back can't be read without an end"
+    )
 
 
 @pytest.mark.parametrize("fault", ["split", "split;crlf", "split;comment;usage-every-chunk"])

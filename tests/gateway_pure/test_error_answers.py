@@ -93,12 +93,12 @@ def test_a_fault_of_ours_says_nothing_but_the_request_id() -> None:
     assert dict(headers)[b"x-request-id"] == b"req-1"
 
 
-def test_an_error_in_a_stream_is_one_event() -> None:
+def test_an_error_in_a_stream_is_one_event_of_its_own() -> None:
     event = stream_event(errors.UpstreamTimedOut("The provider\nstopped."))
-    assert event.startswith(b"data: {")
+    assert event.startswith(b"\n\ndata: {"), "whatever came before is ended"
     assert event.endswith(b"}\n\n")
-    assert event.count(b"\n") == 2
-    assert json.loads(event[6:])["error"]["code"] == "upstream_timed_out"
+    assert event.count(b"\n") == 4
+    assert json.loads(event[8:])["error"]["code"] == "upstream_timed_out"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,6 @@ def test_the_usage_chunk_is_read_and_hidden() -> None:
         usage=USAGE,
         content_bytes=len("Grüße".encode()) + len('"usage":{}'),
         is_complete=True,
-        error=None,
     )
 
 
@@ -160,11 +159,17 @@ def test_what_comes_after_done_passes() -> None:
     assert answer.is_complete
 
 
-def test_an_error_in_mid_stream_is_kept() -> None:
+def test_an_error_in_mid_stream_passes() -> None:
     error = event(error={"message": "overloaded", "type": "server_error"})
     passed, answer = tapped([delta("a"), error])
     assert passed == delta("a") + error
-    assert answer.error == {"message": "overloaded", "type": "server_error"}
+    assert not answer.is_complete
+
+
+@pytest.mark.parametrize("line", [b'{"choices": [{"message": {"content": "word"}}]}', b"hello", b"data: {half"])
+def test_what_cannot_be_read_counts_as_content_byte_by_byte(line: bytes) -> None:
+    _, answer = tapped([line + b"\n\n", b": a comment\n\n", b"event: ping\nid: 7\nretry: 9\n\n", line])
+    assert answer.content_bytes == 2 * len(line)
 
 
 @pytest.mark.parametrize("data", ["not json", "[]", "7", '{"usage": {"cost": 1e999999999999999999999}}', "{" * 5000])
