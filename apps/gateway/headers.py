@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 
+from spendra.kernel import clock
 from spendra.kernel.errors import ContentTypeUnsupported, HeadersTooLarge, KeyRejected, RequestMalformed
 from spendra.kernel.money import format_usd
 
@@ -11,6 +13,8 @@ Header = tuple[bytes, bytes]
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 MAX_KEY_LENGTH = 512
+# Some SDKs sleep all of it, uninterruptibly: docs/decisions/0009-how-long-a-client-is-told-to-wait.md
+LONGEST_WAIT_SECONDS = 60
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,200}")
 _VALUE = re.compile(rb"[\t\x20-\x7e]*")
@@ -53,6 +57,7 @@ _KEPT_FROM_PROVIDER = (
         b"x-request-id",
     }
 )
+_WAITS = frozenset({b"retry-after", b"retry-after-ms"})
 # What describes the provider's host or the organization's account there rather than the answer.
 _KEPT_FROM_CLIENT = _HOP_BY_HOP | {
     b"alt-svc",
@@ -166,7 +171,27 @@ def client_headers(upstream: Sequence[Header]) -> list[Header]:
         if name == b"content-length":
             continue
         passed.append((b"x-spendra-upstream-request-id" if name == b"x-request-id" else name, value))
-    return passed
+    return _with_a_short_wait(passed)
+
+
+def _with_a_short_wait(answer: list[Header]) -> list[Header]:
+    """Who would have to wait for longer gives up at once."""
+    if not any(name in _WAITS and _wait_seconds(name, value) > LONGEST_WAIT_SECONDS for name, value in answer):
+        return answer
+    others = [header for header in answer if header[0] not in _WAITS and header[0] != b"x-should-retry"]
+    return [*others, (b"retry-after", b"%d" % LONGEST_WAIT_SECONDS), (b"x-should-retry", b"false")]
+
+
+def _wait_seconds(name: bytes, value: bytes) -> float:
+    """Of seconds, of milliseconds, or until a date. 0 where it is none of them."""
+    try:
+        if name == b"retry-after-ms":
+            return float(value) / 1000
+        if value.isdigit():
+            return int(value)
+        return (parsedate_to_datetime(value.decode()) - clock.now()).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return 0
 
 
 def is_event_stream(upstream: Sequence[Header]) -> bool:

@@ -7,9 +7,8 @@ _REQUEST_LINE = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) (?:[Hh][Tt][Tt][Pp][Ss]?://[^/?#\x00- \x7f-\xff]*)?(/[!-~]*) HTTP/1\.([01])"
 )
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# Control characters except tab, CR and LF (their places are checked by counting), and NEL, at which
-# str.splitlines() breaks a line, as it does at some of the others.
-_FORBIDDEN = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f\x85"
+# Control characters except tab, CR and LF, whose places are checked by counting.
+_FORBIDDEN = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f"
 
 # Clients use few names; each is checked and lower-cased once. Bounded, because names are the client's.
 _KNOWN_NAMES: dict[bytes, bytes] = {}

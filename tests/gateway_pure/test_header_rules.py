@@ -1,5 +1,8 @@
 """What passes in headers, what is kept, and what is refused."""
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 
 from apps.gateway.headers import (
@@ -75,6 +78,43 @@ def test_an_answer_loses_what_belongs_to_the_account_or_the_hop() -> None:
         (b"x-ratelimit-remaining-requests", b"9"),
         (b"retry-after", b"2"),
     ]
+
+
+IN_AN_HOUR = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True).encode()
+IN_A_MOMENT = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True).encode()
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        [(b"retry-after", b"61")],
+        [(b"retry-after", b"7200"), (b"x-should-retry", b"true")],
+        [(b"retry-after", b"2"), (b"retry-after-ms", b"60001")],
+        [(b"retry-after", IN_AN_HOUR)],
+        [(b"retry-after", b"9" * 400)],
+    ],
+)
+def test_a_provider_keeps_no_client_waiting_for_more_than_a_minute(wait: list[tuple[bytes, bytes]]) -> None:
+    """Some SDKs sleep all of it; this one raises the error at once."""
+    assert client_headers([*wait, (b"x-kept", b"1")]) == [
+        (b"x-kept", b"1"),
+        (b"retry-after", b"60"),
+        (b"x-should-retry", b"false"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        [(b"retry-after", b"60"), (b"x-should-retry", b"true")],
+        [(b"retry-after-ms", b"59999.5")],
+        [(b"retry-after", IN_A_MOMENT)],
+        [(b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT")],
+        *([(b"retry-after", odd)] for odd in (b"", b"soon", b"-5", b"nan", b"\xff", b"Wed, 99 Oct 2015 07:28:00 GMT")),
+    ],
+)
+def test_shorter_waits_and_those_that_say_nothing_pass_as_they_came(wait: list[tuple[bytes, bytes]]) -> None:
+    assert client_headers(wait) == wait
 
 
 def test_the_providers_length_stays_behind() -> None:

@@ -32,7 +32,7 @@ def parse_request(received: bytearray) -> tuple[Request, int] | None:
         method, target, _ = first.split(" ")
     except ValueError:
         raise ApiError(400, f"Not an HTTP request line: {first[:80]!r}") from None
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {name.lower(): value.strip(" \t") for name, _, value in (line.partition(":") for line in lines)}
     framed = _read_body(received, head_end + 4, headers)
     if framed is None:
         return None
