@@ -57,7 +57,7 @@ async def _reserve(
     except (TypeError, ValueError) as error:
         # Before anything is sent: an id that is named twice, and what orjson refuses, lone surrogates and integers
         # beyond 64 bits.
-        return await _halve(connection, requests, str(error))
+        return await _halve(connection, requests, tries, str(error))
     return reply["now"], reply["verdicts"]
 
 
@@ -79,8 +79,12 @@ async def _call(connection: HotConnection, requests: list[ReservationRequest]) -
 async def _after(
     error: psycopg.Error, connection: HotConnection, requests: list[ReservationRequest], tries: int
 ) -> tuple[str | None, list[Verdict | SpendraError]]:
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        # A reservation of one of these ids was committed while this one waited for it: the call before, whose answer was
+        # lost. It is known now.
+        return await _reserve(connection, requests, tries)
     if is_bad_data(error):
-        return await _halve(connection, requests, str(error), is_ours=is_without_partition(error))
+        return await _halve(connection, requests, tries, str(error), is_ours=is_without_partition(error))
     if is_serialization(error) and tries:
         retries["serialization"] += 1
         return await _reserve(connection, requests, tries - 1)
@@ -98,7 +102,12 @@ async def _after(
 
 
 async def _halve(
-    connection: HotConnection, requests: list[ReservationRequest], reason: str, *, is_ours: bool = False
+    connection: HotConnection,
+    requests: list[ReservationRequest],
+    tries: int,
+    reason: str,
+    *,
+    is_ours: bool = False,
 ) -> tuple[str | None, list[Verdict | SpendraError]]:
     retries["bad_data"] += 1
     if len(requests) == 1:
@@ -107,8 +116,8 @@ async def _halve(
             return None, [Busy("the database has no room for this month yet; try again")]
         return None, [RequestMalformed("this request can't be stored: check its text and numbers")]
     middle = len(requests) // 2
-    now, first = await _reserve(connection, requests[:middle], SERIALIZATION_RETRIES)
-    later, second = await _reserve(connection, requests[middle:], SERIALIZATION_RETRIES)
+    now, first = await _reserve(connection, requests[:middle], tries)
+    later, second = await _reserve(connection, requests[middle:], tries)
     return later or now, first + second
 
 

@@ -65,7 +65,7 @@ class Lane(Generic[Item, Result]):
                 self._idle.set()
 
     def _next_batch(self) -> "list[tuple[Item, asyncio.Future[Result]]]":
-        batch = []
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
         earliest = time.monotonic() - LONGEST_WAIT_SECONDS
         while self._waiting and len(batch) < self._most_in_batch:
             item, future, since = self._waiting.popleft()

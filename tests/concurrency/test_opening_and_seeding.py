@@ -61,6 +61,25 @@ def test_two_first_uses_in_opposite_order_wait_instead_of_ending_each_other(
     assert [period["id"] for period in opened.result()] == [second["id"], first["id"]]
 
 
+def test_first_uses_by_an_old_and_a_new_week_open_one_period(database: Database, acme: Organization) -> None:
+    """Of different labels: two that overlap would each have the whole cap."""
+    one, other, watcher = (database.connect() for _ in range(3))
+    money.set_clock(watcher, datetime(2026, 11, 29, 12, tzinfo=UTC))  # a Sunday
+    budget = money.make_budget(acme, 100, period_kind="week")
+    [old] = keys_of([budget], money.now_of(watcher))
+    acme.week_starts_on = 6
+    acme.save()
+    [new] = keys_of([Budget.objects.get(id=budget.id)], money.now_of(watcher))
+    assert old.label != new.label
+    one.execute("BEGIN")
+    [first] = money.open_periods(one, [old])
+    with meanwhile(partial(money.open_periods, other, [new])) as opened:
+        until(lambda: waits_for_lock(watcher, other.info.backend_pid))
+        one.execute("COMMIT")
+    assert [period["id"] for period in opened.result()] == [first["id"]]
+    assert Period.objects.count() == 1
+
+
 def test_a_cap_set_under_load_counts_all_that_was_spent_and_is_kept(database: Database, acme: Organization) -> None:
     callers = []
     for number in range(4):

@@ -1,6 +1,7 @@
 """Faults of Postgres that pass: the whole batch is tried again, a few times, and counted; a batch that takes too long
 is made smaller. Forced by a function in front of the real one, since no caller of ours locks in the wrong order."""
 
+from functools import partial
 from uuid import UUID
 
 import psycopg
@@ -9,7 +10,7 @@ import pytest
 from apps.budgets import expiring, reserving
 from apps.orgs.models import Organization
 from tests.budgets import money
-from tests.concurrency.callers import Connection
+from tests.concurrency.callers import Connection, meanwhile, until
 from tests.concurrency.test_poisoned_batches import reserve, settle
 from tests.databases import Database
 
@@ -18,6 +19,10 @@ SIGNATURES = {
     "budgets_settle_v2": ("ends jsonb", "ends"),
 }
 PASSING = ["40P01", "40001"]
+WAITS_FOR_COMMIT = (
+    "SELECT FROM pg_stat_activity WHERE datname = current_database() "
+    "AND wait_event = 'transactionid' AND query ILIKE '%budgets_reserve%'"
+)
 
 
 @pytest.fixture
@@ -58,6 +63,21 @@ def test_a_reserve_is_tried_three_times_more_and_given_up_then(
     assert [answer["verdict"] for answer in reserve(database, requests)] == ["granted"] * 2
     assert reserving.retries["serialization"] - before == 6
     assert money.counters(connection, period) == (0, 200)
+
+
+def test_a_reserve_whose_first_call_commits_while_it_is_asked_again_is_granted_once(
+    database: Database, acme: Organization
+) -> None:
+    """Without a period nothing makes the second wait for the first, until both insert the same reservation."""
+    connection, first = database.connect(), database.connect()
+    lost = money.a_request(acme, money.tokens_of(connection, acme), [])
+    first.execute("BEGIN")
+    money.reserve(first, lost)
+    with meanwhile(partial(reserve, database, [lost])) as answered:
+        until(lambda: connection.execute(WAITS_FOR_COMMIT).rowcount)
+        first.execute("COMMIT")
+    assert [answer["verdict"] for answer in answered.result()] == ["granted"]
+    assert connection.execute("SELECT FROM budgets_reservation WHERE state = 'open'").rowcount == 1
 
 
 @pytest.mark.parametrize("sqlstate", PASSING)

@@ -13,8 +13,10 @@ from django.core.management import call_command
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
+from apps.budgets.models import Period
 from spendra.development.embedded_postgres import EmbeddedPostgres
 from tests import databases
+from tests.budgets import money
 from tests.crash.books import Caller, check
 from tests.crash.stage import eventually
 from tests.databases import Database
@@ -81,3 +83,23 @@ def test_an_idle_gateway_books_again_what_was_lost(
         eventually(lambda: lost in company.reservations())
         lines = check([caller], sandbox.url)
     assert [[entry.cause for entry in line.entries] for line in lines] == [["settled"], ["recovered"]]
+
+
+@pytest.mark.timeout(300)
+def test_nobody_spends_in_the_period_that_another_organization_has_opened_since(
+    postgres: EmbeddedPostgres, folder: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The gateway still knows the period that is lost, by an id that must not come again."""
+    with RunningGateway(postgres.start(), sandbox.url, tmp_path / "log") as gateway:
+        acme, globex = make_company(gateway.url), make_company(gateway.url)
+        for company in (acme, globex):
+            money.make_budget(company.organization, 10**12, counts_from_now=True)  # opened on first use
+        with _forgotten(postgres, folder, seconds_away=0):
+            eventually(lambda: acme.chat().status_code == 200)
+            acme.wait_for_ends(1)
+        eventually(lambda: globex.chat().status_code == 200)
+        eventually(lambda: acme.chat().status_code == 200)
+        for company in (acme, globex):
+            own = Period.objects.get(organization_id=company.organization.id)
+            after = [one for one in company.wait_for_ends(1) if one.end_cause != "recovered"]
+            assert [one.period_ids for one in after] == [[own.id]]

@@ -1,7 +1,14 @@
 -- From here on count the ids of periods that may be gone once they have ended and nothing is reserved in them: those of
 -- requests and tokens in a minute or an hour. Everybody knows them by the id alone.
 CREATE FUNCTION budgets_first_short_id_v1() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 4611686018427387904';
-CREATE SEQUENCE budgets_period_short_id_seq AS bigint MINVALUE 4611686018427387904;
+
+-- Milliseconds, then the low bits of a number. A number alone would come again after a failover or a restore, as another
+-- budget's, while gateways still spend in the period that they knew by it.
+CREATE FUNCTION budgets_new_period_id_v1(is_short boolean) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN is_short THEN budgets_first_short_id_v1() ELSE 0 END
+           + ((extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20)
+           + (nextval('budgets_period_id_seq') & 1048575)
+$$;
 
 CREATE FUNCTION budgets_is_short_v1(measure text, period_kind text) RETURNS boolean LANGUAGE sql IMMUTABLE AS
 $$ SELECT measure <> 'nanos' AND period_kind IN ('minute', 'hour') $$;
@@ -40,8 +47,7 @@ DECLARE
 BEGIN
     INSERT INTO budgets_period (id, budget_id, unit_id, organization_id, label, starts_at, ends_at, lock_rank, is_seeding,
                                 seeded, settled, reserved)
-    SELECT CASE WHEN budgets_is_short_v1(budget.measure, budget.period_kind)
-                THEN nextval('budgets_period_short_id_seq') ELSE nextval('budgets_period_id_seq') END,
+    SELECT budgets_new_period_id_v1(budgets_is_short_v1(budget.measure, budget.period_kind)),
            k.budget_id, k.unit_id, k.organization_id, budgets_insert_period_v2.label, opens, k.ends_at, k.lock_rank,
            NOT budget.counts_from_now AND budget.created_at + margin.before > opens
            AND (unit.id IS NULL OR unit.created_at < budget.created_at + margin.before), 0, 0, 0
@@ -56,8 +62,9 @@ END $$;
 -- Opens periods: [{budget_id, unit_id, organization_id, label, starts_at, ends_at, lock_rank, wanted_at}]. A call of its
 -- own, before reserve. Returns [{id, starts_at, ends_at, is_seeding}] in the order asked; id is null where the budget
 -- does not exist. A period that already holds wanted_at is taken as it is, whatever its label: a change of time zone, week
--- or year start acts from the next period. Keys are taken in one order, so that two first uses can't deadlock, and each is
--- read again in a new statement: the loser of a first use must see the winner's row.
+-- or year start acts from the next period. Keys are taken in one order, so that two first uses can't deadlock. Who opens
+-- a period holds its budget and unit until then, and looks again in a new statement: a period that somebody else opened in
+-- the meantime may have another label, and two that overlap would each have the whole cap.
 CREATE FUNCTION budgets_open_periods_v2(keys jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     k record;
@@ -69,6 +76,10 @@ BEGIN
                  ends_at timestamptz, lock_rank smallint, wanted_at timestamptz)) WITH ORDINALITY q
              ORDER BY q.budget_id, q.unit_id, q.label LOOP
         period := budgets_find_period_v2(k.budget_id, k.unit_id, k.label, k.wanted_at);
+        IF period.id IS NULL THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended(format('periods of %s %s', k.budget_id, k.unit_id), 1));
+            period := budgets_find_period_v2(k.budget_id, k.unit_id, k.label, k.wanted_at);
+        END IF;
         IF period.id IS NULL THEN
             PERFORM budgets_insert_period_v2(k, k.label);
             period := budgets_find_period_v2(k.budget_id, k.unit_id, k.label, k.wanted_at);
