@@ -80,8 +80,7 @@ async def _after(
     error: psycopg.Error, connection: HotConnection, requests: list[ReservationRequest], tries: int
 ) -> tuple[str | None, list[Verdict | SpendraError]]:
     if isinstance(error, psycopg.errors.UniqueViolation):
-        # A reservation of one of these ids was committed while this one waited for it: the call before, whose answer was
-        # lost. It is known now.
+        # The call before, whose answer was lost, has committed one of these in the meantime: it is known now.
         return await _reserve(connection, requests, tries)
     if is_bad_data(error):
         return await _halve(connection, requests, tries, str(error), is_ours=is_without_partition(error))

@@ -7,6 +7,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import cast
 
 import orjson
 import psycopg
@@ -28,8 +29,8 @@ Owed = tuple[float, Ending]
 
 class SettleLane:
     """Endings in the order they came, an organization apart from the others: one whose period somebody has locked waits
-    alone. The last minute's are kept after they were taken: after a failover they are sent again, which changes nothing
-    where they had arrived."""
+    alone. The last minute's are kept after they were taken: after a failover they are sent again, in turn with what is
+    owed, which changes nothing where they had arrived."""
 
     def __init__(self, connection: HotConnection, *, ended: Callable[[Sequence[Ending]], None]) -> None:
         self._connection = connection
@@ -38,6 +39,8 @@ class SettleLane:
         self._count = 0  # of all of them: asked at every reserve
         self._stuck_until: dict[str, float] = {}
         self._sent: deque[tuple[float, bytes]] = deque()
+        self._again: deque[bytes] = deque()  # they were taken once: nobody waits for them, and they are not owed
+        self._is_turn_of_again = False
         self._generation = 0
         self._arrived = asyncio.Event()
         self._is_empty = asyncio.Event()
@@ -73,13 +76,22 @@ class SettleLane:
 
     async def _send_batch(self) -> bool:
         batch = self._next_batch()
-        if not batch:
-            await self._wait_for_work()
-            return True
+        self._is_turn_of_again = bool(self._again) and not (batch and self._is_turn_of_again)
+        if self._is_turn_of_again:
+            return await self._send(_unpacked(self._again[0]), self._take_again)
+        if batch:
+            return await self._send(batch, self._take)
+        await self._wait_for_work()
+        return True
+
+    async def _send(self, batch: list[Ending], take: Callable[[Sequence[Ending], Sequence[Outcome]], None]) -> bool:
         try:
             with metrics.settle_seconds.time():
                 outcomes = await settling.settle(self._connection, batch)
-            self._take(batch, outcomes)
+            metrics.settle_batch.observe(len(batch))
+            for outcome in outcomes:
+                metrics.endings.labels(outcome["outcome"]).inc()
+            take(batch, outcomes)
         except psycopg.Error as error:
             metrics.settle_failures.inc()
             log.warning("settle failed, %d endings wait: %s", len(self), error)
@@ -114,15 +126,13 @@ class SettleLane:
 
     def _take(self, batch: Sequence[Ending], outcomes: Sequence[Outcome]) -> None:
         now = time.monotonic()
-        metrics.settle_batch.observe(len(batch))
         taken = []
         stuck = {
             ending["reservation"]["organization_id"]
             for ending, outcome in zip(batch, outcomes, strict=True)
             if outcome["outcome"] == settling.STUCK
         }
-        for ending, outcome in zip(batch, outcomes, strict=True):
-            metrics.endings.labels(outcome["outcome"]).inc()
+        for ending in batch:
             organization_id = ending["reservation"]["organization_id"]
             if organization_id in stuck:
                 # All of it is sent again: of a batch that was halved, a later ending may have been taken.
@@ -133,7 +143,21 @@ class SettleLane:
             taken.append(ending)
         self._ended(taken)
         self._keep(taken, now)
-        if not self._owed:
+        self._tell_if_empty()
+
+    def _take_again(self, batch: Sequence[Ending], outcomes: Sequence[Outcome]) -> None:
+        self._again.popleft()
+        taken = []
+        for ending, outcome in zip(batch, outcomes, strict=True):
+            if outcome["outcome"] == settling.STUCK:
+                self.add(ending)
+            else:
+                taken.append(ending)
+        self._keep(taken, time.monotonic())
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if not self._owed and not self._again:
             self._is_empty.set()
 
     def _forget(self, organization_id: str) -> None:
@@ -157,10 +181,9 @@ class SettleLane:
         if self._connection.generation == self._generation:
             return
         if self._generation:
-            again, self._sent = self._sent, deque()
-            for _, packed in again:
-                for ending in orjson.loads(zlib.decompress(packed)):
-                    self.add(ending)
+            self._again.extend(packed for _, packed in self._sent)
+            self._sent.clear()
+            self._arrived.set()
         self._generation = self._connection.generation
 
     async def look_after_line(self) -> None:
@@ -176,9 +199,9 @@ class SettleLane:
             self._keep([], time.monotonic())
 
     async def close(self, seconds: float) -> int:
-        """Sends what is owed for at most that long; returns how many endings are given up."""
+        """Sends what there is to send for at most that long; returns how many endings are given up."""
         self._is_empty.clear()
-        if self._owed:
+        if self._owed or self._again:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._is_empty.wait(), seconds)
         self._task.cancel()
@@ -186,6 +209,10 @@ class SettleLane:
         self._sent.clear()
         await self._connection.close()
         return len(self)
+
+
+def _unpacked(packed: bytes) -> list[Ending]:
+    return cast("list[Ending]", orjson.loads(zlib.decompress(packed)))
 
 
 def _age(owed: Iterable[deque[Owed]]) -> float:

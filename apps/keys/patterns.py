@@ -36,8 +36,15 @@ def matcher(pattern: str) -> re.Pattern[str]:
     """Matches the `provider/model` that a pattern allows. The halves apart: a `*` of the provider's does not reach into
     the model, whose id may hold slashes itself."""
     provider, _, model = pattern.partition("/")
-    return re.compile(f"{_any(provider, '[^/]*')}/{_any(model, '.*')}\\Z")
+    return re.compile(f"{wildcard(provider, '[^/]')}/{wildcard(model)}\\Z")
 
 
-def _any(half: str, anything: str) -> str:
-    return anything.join(map(re.escape, half.split("*")))
+def wildcard(pattern: str, anything: str = ".") -> str:
+    """As a regular expression that takes no longer than the product of both lengths, whatever the stars: what stands
+    between two of them is taken where it comes first, and never looked for again (an atomic group). Clients choose the
+    text that is matched, beside the requests of everybody else."""
+    first, *others = map(re.escape, re.sub(r"\*+", "*", pattern).split("*"))
+    if not others:
+        return first
+    between = "".join(f"(?>{anything}*?{part})" for part in others[:-1])
+    return f"{first}{between}{anything}*{others[-1]}"

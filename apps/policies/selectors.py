@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from apps.keys.models import EnvironmentLabel
-from apps.keys.patterns import matcher, normalize
+from apps.keys.patterns import matcher, normalize, wildcard
 from apps.orgs.models import ACTOR_KINDS
 from spendra.kernel.errors import Invalid
 
@@ -121,7 +121,7 @@ def tools_outside(patterns: tuple[str, ...], tools: frozenset[str]) -> frozenset
 
 @lru_cache(maxsize=4096)
 def _tool_matcher(pattern: str) -> re.Pattern[str]:
-    return re.compile(f"{'.*'.join(map(re.escape, pattern.split('*')))}\\Z")
+    return re.compile(f"{wildcard(pattern)}\\Z")
 
 
 def told(values: "tuple[str, ...] | list[str]") -> str:

@@ -60,8 +60,8 @@ def test_periods_are_found_by_their_id_and_their_budgets_and_narrowed_to_the_cur
     budget = money.make_budget(acme, 1000)
     current = money.open_period(connection, budget)
     past = Period.objects.create(
-        budget=budget, organization_id=acme.id, label="D2001-01-01", starts_at=datetime(2001, 1, 1, tzinfo=UTC),
-        ends_at=datetime(2001, 1, 2, tzinfo=UTC), lock_rank=1,
+        id=current + 1, budget=budget, organization_id=acme.id, label="D2001-01-01",
+        starts_at=datetime(2001, 1, 1, tzinfo=UTC), ends_at=datetime(2001, 1, 2, tzinfo=UTC), lock_rank=1,
     )  # fmt: skip
     browser = signed_in()
     for query, found in (

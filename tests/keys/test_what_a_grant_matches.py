@@ -1,6 +1,11 @@
-import pytest
+import re
+import time
 
-from apps.keys.patterns import matcher
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.keys.patterns import matcher, wildcard
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,31 @@ def test_a_grant_matches(pattern: str, name: str) -> None:
 )
 def test_a_grant_does_not_match(pattern: str, name: str) -> None:
     assert not matcher(pattern).match(name)
+
+
+def _matches_as_anybody_would_say(pattern: str, text: str) -> bool:
+    """A star takes any run of characters: each length of it is tried."""
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return any(_matches_as_anybody_would_say(pattern[1:], text[taken:]) for taken in range(len(text) + 1))
+    return text[:1] == pattern[0] and _matches_as_anybody_would_say(pattern[1:], text[1:])
+
+
+@given(pattern=st.text("ab-*", max_size=9), text=st.text("ab-", max_size=9))
+def test_stars_take_any_run_of_characters(pattern: str, text: str) -> None:
+    found = re.fullmatch(wildcard(pattern), text) is not None
+    assert found == _matches_as_anybody_would_say(pattern, text)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*" * 20 + "z", "*-*-*-*-mini", "*a*a*a*a*a*a*a*az", "*" * 64 + "a*a*a*a*a*a*a*a", "*-" * 100]
+)
+def test_no_pattern_takes_long_whatever_it_is_asked(pattern: str) -> None:
+    """The client chooses what is matched, and everybody's requests wait for it."""
+    began_at = time.perf_counter()
+    for text in ("a" * 300, "gpt" + "-" * 300, "a-" * 150):
+        re.fullmatch(wildcard(pattern), text)
+        matcher(f"openai/{pattern}").match(f"openai/{text}")
+        matcher(f"{pattern}/x").match(f"{text}/x")
+    assert time.perf_counter() - began_at < 1

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
+from apps.budgets.models import Period
 from apps.budgets.verifying import verify
 from tests.budgets import money
 from tests.databases import Database
@@ -16,6 +17,10 @@ ENTRY = (
     "{kind}, status, cause, amount_nanos, tokens, provider, model, key_id, actor_id, scope_ids, period_ids, "
     "occurred_at, booked_at FROM ledger_ledgerentry WHERE cause = 'settled'"
 )
+OF_NANOS, OF_REQUESTS = (
+    f"budget_id = (SELECT id FROM budgets_budget WHERE measure = '{measure}')" for measure in ("nanos", "requests")
+)
+MORE_SETTLED = f"UPDATE budgets_period SET settled = settled + 1 WHERE {OF_NANOS}"
 ANOTHER_CHARGE = ENTRY.format(reservation="reservation_id", corrects="NULL", kind="'charge'")
 ANOTHER_MONTH = ANOTHER_CHARGE.replace("occurred_at, booked_at", "occurred_at, booked_at + interval '40 days'")
 CORRECTION = ENTRY.format(reservation="reservation_id", corrects="gen_random_uuid()", kind="'correction'")
@@ -49,19 +54,20 @@ def checks() -> set[str]:
 
 def test_books_with_every_kind_of_ending_are_clean(connection: Connection) -> None:
     assert checks() == set()
-    assert money.counters(connection, 1) == (60 + 100 + 60 + 0 + 60, 100)
-    assert money.counters(connection, 2) == (4, 1)
+    of_nanos, of_requests = Period.objects.order_by("id").values_list("id", flat=True)
+    assert money.counters(connection, of_nanos) == (60 + 100 + 60 + 0 + 60, 100)
+    assert money.counters(connection, of_requests) == (4, 1)
 
 
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        ("UPDATE budgets_period SET settled = settled + 1 WHERE id = 1", {"period_settled"}),
-        ("UPDATE budgets_period SET seeded = seeded + 1 WHERE id = 2", {"period_settled"}),
-        ("UPDATE budgets_period SET reserved = reserved - 1 WHERE id = 1", {"period_reserved"}),
-        ("UPDATE budgets_period SET reserved = -1 WHERE id = 2", {"period_reserved", "period_not_negative"}),
-        ("UPDATE budgets_period SET unit_id = gen_random_uuid() WHERE id = 1", {"period_unit"}),
-        ("UPDATE budgets_period SET budget_id = gen_random_uuid() WHERE id = 1", {"period_budget"}),
+        (MORE_SETTLED, {"period_settled"}),
+        (f"UPDATE budgets_period SET seeded = seeded + 1 WHERE {OF_REQUESTS}", {"period_settled"}),
+        (f"UPDATE budgets_period SET reserved = reserved - 1 WHERE {OF_NANOS}", {"period_reserved"}),
+        (f"UPDATE budgets_period SET reserved = -1 WHERE {OF_REQUESTS}", {"period_reserved", "period_not_negative"}),
+        (f"UPDATE budgets_period SET unit_id = gen_random_uuid() WHERE {OF_NANOS}", {"period_unit"}),
+        (f"UPDATE budgets_period SET budget_id = gen_random_uuid() WHERE {OF_NANOS}", {"period_budget"}),
         ("UPDATE budgets_reservation SET state = 'open' WHERE state = 'voided'",
          {"period_reserved", "reservation_ended"}),
         ("UPDATE budgets_reservation SET state = 'voided' WHERE end_cause = 'settled'", {"reservation_charges"}),
@@ -105,9 +111,10 @@ def test_the_command_says_on_stderr_what_it_has_read(connection: Connection) -> 
 
 def test_the_command_prints_the_rows_and_fails(connection: Connection) -> None:
     call_command("ledger_verify", stdout=StringIO())
-    connection.execute("UPDATE budgets_period SET settled = settled + 1 WHERE id = 1")
+    connection.execute(MORE_SETTLED)
+    period = Period.objects.get(budget__measure="nanos")
     out = StringIO()
     with pytest.raises(CommandError, match="1 rows differ"):
         call_command("ledger_verify", "--json", stdout=out)
-    difference = {"check": "period_settled", "object_id": "1", "found": "281", "expected": "280"}
+    difference = {"check": "period_settled", "object_id": str(period.id), "found": "281", "expected": "280"}
     assert json.loads(out.getvalue()) == {"is_clean": False, "differences": [difference], "quarantined": 0}
