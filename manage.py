@@ -14,7 +14,7 @@ _SETTINGS = {"gateway": "spendra.settings.gateway", "worker": "spendra.settings.
 # `demo` looks after a database of its own.
 _WITHOUT_DATABASE = {
     *("help", "version", "check", "makemigrations", "collectstatic"),
-    *("sandbox_provider", "demo", "catalog_build", "acceptance"),
+    *("sandbox_provider", "demo", "catalog_build"),
 }
 _POSTGRES_FOLDER = Path(__file__).resolve().parent / ".spendra" / "postgres"
 

@@ -54,30 +54,25 @@ def set_cap(
     allocation does not fit. Locks the organization's row, then the budget it is allocated from, then its own.
     """
     organizations.lock(organization)
-    _check_choices(applies_to_each, measure, period_kind, hardness)
-    _check_amount(amount)
-    _check_fixed_range(period_kind, fixed_starts_at, fixed_ends_at)
-    wanted = Budget(
-        organization=organization,
-        unit=unit and _usable(organization, unit),
-        applies_to_each=applies_to_each,
-        measure=measure,
-        period_kind=period_kind,
-        hardness=hardness,
-        selector=(selected := _checked_selector(organization, selector)),
-        fixed_starts_at=fixed_starts_at,
-        fixed_ends_at=fixed_ends_at,
-        amount=amount,
-        counts_from_now=counts_from_now or "tools" in selected,
+    wanted = _checked(
+        Budget(
+            organization=organization,
+            unit=unit,
+            applies_to_each=applies_to_each,
+            measure=measure,
+            period_kind=period_kind,
+            hardness=hardness,
+            selector={} if selector is None else selector,
+            fixed_starts_at=fixed_starts_at,
+            fixed_ends_at=fixed_ends_at,
+            amount=amount,
+            counts_from_now=counts_from_now,
+        )
     )
     budget = _same_budget(wanted)
     if budget is None:
         return _create(wanted, parent=allocated_from, acting=acting, reason=reason)
-    if allocated_from is not None and budget.allocated_from_id != allocated_from.id:
-        allocating.allocate(
-            budget, organization=organization, parent=allocated_from, amount=amount, acting=acting, reason=reason
-        )
-    return change_amount(budget, amount=amount, acting=acting, reason=reason)
+    return _change(budget, wanted, parent=allocated_from, acting=acting, reason=reason)
 
 
 @transaction.atomic
@@ -131,6 +126,19 @@ def archive_cap(budget_id: UUID, *, organization: Organization, acting: str, rea
     return current
 
 
+def _checked(wanted: Budget) -> Budget:
+    """With its unit as it is now and its selector in one order, or NotFound or Invalid."""
+    _check_choices(wanted)
+    _check_amount(wanted.amount)
+    _check_fixed_range(wanted)
+    if wanted.unit is not None:
+        wanted.unit = _usable(wanted.organization, wanted.unit)
+    wanted.selector = _checked_selector(wanted.organization, wanted.selector)
+    # Of tools, entries say nothing: there is no past to count.
+    wanted.counts_from_now = wanted.counts_from_now or "tools" in wanted.selector
+    return wanted
+
+
 def _create(budget: Budget, *, parent: Budget | None, acting: str, reason: str) -> Budget:
     if parent is not None:
         allocating.join(budget, parent=parent)
@@ -140,6 +148,19 @@ def _create(budget: Budget, *, parent: Budget | None, acting: str, reason: str) 
     # Robust: the cap stands whether or not this works. What is not seeded here is seeded by whoever meets it.
     transaction.on_commit(partial(seeding.open_current, budget.id), robust=True)
     return budget
+
+
+def _change(budget: Budget, wanted: Budget, *, parent: Budget | None, acting: str, reason: str) -> Budget:
+    if parent is not None and budget.allocated_from_id != parent.id:
+        allocating.allocate(
+            budget,
+            organization=wanted.organization,
+            parent=parent,
+            amount=wanted.amount,
+            acting=acting,
+            reason=reason,
+        )
+    return change_amount(budget, amount=wanted.amount, acting=acting, reason=reason)
 
 
 def _same_budget(wanted: Budget) -> Budget | None:
@@ -164,20 +185,20 @@ def _usable(organization: Organization, unit: Unit) -> Unit:
     return current
 
 
-def _checked_selector(organization: Organization, selector: Mapping[str, object] | None) -> dict[str, list[str]]:
+def _checked_selector(organization: Organization, selector: Mapping[str, object]) -> dict[str, list[str]]:
     """In one order, so that two that say the same are the same."""
-    parsed = selectors.parse({} if selector is None else selector)
+    parsed = selectors.parse(selector)
     for key_id in parsed.key_ids:
         find_key(key_id, organization=organization)
     return {name: sorted(values) for name, values in parsed.as_json().items()}
 
 
-def _check_choices(applies_to_each: str, measure: str, period_kind: str, hardness: str) -> None:
+def _check_choices(wanted: Budget) -> None:
     choices = (
-        ("applies_to_each", applies_to_each, ["", *UnitKind.values]),
-        ("measure", measure, Measure.values),
-        ("period_kind", period_kind, PeriodKind.values),
-        ("hardness", hardness, Hardness.values),
+        ("applies_to_each", wanted.applies_to_each, ["", *UnitKind.values]),
+        ("measure", wanted.measure, Measure.values),
+        ("period_kind", wanted.period_kind, PeriodKind.values),
+        ("hardness", wanted.hardness, Hardness.values),
     )
     for name, value, known in choices:
         if value not in known:
@@ -189,8 +210,9 @@ def _check_amount(amount: int) -> None:
         raise Invalid(f"A cap is 0 to {MAX_CAP_NANOS}, not {amount}.", param="amount")
 
 
-def _check_fixed_range(period_kind: str, starts_at: datetime | None, ends_at: datetime | None) -> None:
-    if period_kind != PeriodKind.FIXED:
+def _check_fixed_range(wanted: Budget) -> None:
+    starts_at, ends_at = wanted.fixed_starts_at, wanted.fixed_ends_at
+    if wanted.period_kind != PeriodKind.FIXED:
         if starts_at or ends_at:
             raise Invalid("Only a fixed period has a start and an end of its own.", param="fixed_starts_at")
         return

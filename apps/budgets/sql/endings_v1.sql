@@ -4,7 +4,7 @@ CREATE FUNCTION budgets_process_lives_v1(process uuid, at timestamptz) RETURNS b
 $$;
 
 -- plpgsql, since a function in plain SQL is planned again at each call: two milliseconds of this one.
--- The transition table, decided under the locks that budgets_settle_v1 holds:
+-- The transition table, decided under the locks that the settle function holds:
 --   open    + settle c → settled   held −amount, spent +c, a charge of c (cause overage if c > amount)
 --   open    + void     → voided    held −amount
 --   open    + expire   → expired   held −amount, spent +amount, a charge `estimated`; only if its process is gone,

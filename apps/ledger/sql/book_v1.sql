@@ -5,7 +5,7 @@ CREATE TYPE ledger_booking_v1 AS (
     price_version_id uuid, key_id text, actor_id uuid, scope_ids uuid[], period_ids bigint[], occurred_at timestamptz
 );
 
--- Called by budgets_settle_v1 inside its transaction. The spend event carries the id of its entry.
+-- Called by the settle function of budgets inside its transaction. The spend event carries the id of its entry.
 CREATE FUNCTION ledger_book_v1(bookings ledger_booking_v1[], at timestamptz) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     INSERT INTO ledger_spendevent (id, organization_id, reservation_id, provider, model, usage, price_version_id,

@@ -4,11 +4,11 @@ from django.core.management.base import CommandParser
 
 from apps.orgs.queries import organization_by_slug
 from apps.policies import lifecycle
+from apps.policies.management.commands import policy_set
 from apps.policies.models import Policy, PolicyVersion, VersionState
 from apps.policies.queries import find_policy, find_version
 from apps.policies.telling import told_version
 from spendra.kernel.errors import Invalid
-from spendra.management.commands import policy_set
 
 ACTING = "command:policy_state"
 

@@ -3,8 +3,8 @@ from typing import Any
 from apps.orgs.models import Organization
 from apps.policies import freezing
 from apps.policies.freezing import Target
+from apps.policies.management.commands import freeze
 from apps.policies.models import Freeze
-from spendra.management.commands import freeze
 
 
 class Command(freeze.Command):
