@@ -12,9 +12,10 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
+from spendra.development.embedded_postgres.ports import free_port
 from spendra.development.sandbox_provider.serving import sandbox_process
 from tests import databases
-from tests.browser.operating import CHROMIUM, CHROMIUM_ARGUMENTS, Company, Operator, free_port, wait_until_up
+from tests.browser.operating import CHROMIUM, CHROMIUM_ARGUMENTS, Company, Operator, wait_until_up
 from tests.databases import ROOT, Database
 from tests.gateway.running import RunningGateway
 

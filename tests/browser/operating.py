@@ -1,6 +1,5 @@
 """An operator before a browser: what people do on pages, and what no page may do behind their back."""
 
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -80,12 +79,6 @@ class Operator:
         page.on("console", lambda told: told.type == "error" and wrong.append(f"console: {told.text} on {page.url}"))
         page.on("response", lambda answer: answer.status >= 400 and wrong.append(f"{answer.status} {answer.url}"))
         page.on("request", lambda sent: urlsplit(sent.url).netloc != own and wrong.append(f"elsewhere: {sent.url}"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_up(url: str, process: subprocess.Popen, log: Path, seconds: float = 30) -> None:

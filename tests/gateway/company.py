@@ -60,6 +60,13 @@ class Company:
     def reservations(self) -> list[Reservation]:
         return list(Reservation.objects.filter(organization_id=self.organization.id).order_by("id"))
 
+    def wait_for_open(self, seconds: float = 5) -> None:
+        """Until a request of its holds money."""
+        deadline = time.monotonic() + seconds
+        while not any(one.state == "open" for one in self.reservations()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
     def wait_for_ends(self, count: int, seconds: float = 10) -> list[Reservation]:
         """The reservations, once that many have ended and none is open."""
         deadline = time.monotonic() + seconds

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+
+from spendra.development.embedded_postgres.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 METRICS_TOKEN = "metrics-token-of-the-tests"
@@ -81,9 +82,3 @@ class RunningGateway:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

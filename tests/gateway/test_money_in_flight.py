@@ -1,7 +1,6 @@
 """402 and 429 tell apart what is spent from what is only held."""
 
 import threading
-import time
 
 import pytest
 
@@ -17,7 +16,7 @@ def test_money_held_by_a_running_request_is_429_and_frees_itself(company: Compan
     company.cap(first.booked_nanos + int(first.amount_nanos * 1.5))
     slow = threading.Thread(target=lambda: company.chat(sandbox="delay=4"))
     slow.start()
-    _wait_for_open(company)
+    company.wait_for_open()
     answer = company.chat()
     assert answer.status_code == 429
     error = answer.json()["error"]
@@ -36,7 +35,7 @@ def test_the_official_client_waits_and_gets_through(company: Company) -> None:
     company.cap(first.booked_nanos + int(first.amount_nanos * 1.5))
     slow = threading.Thread(target=lambda: company.chat(sandbox="delay=2"))
     slow.start()
-    _wait_for_open(company)
+    company.wait_for_open()
     assert company.client().with_options(max_retries=4).chat.completions.create(**body()).choices
     slow.join()
 
@@ -63,10 +62,3 @@ def test_an_each_budget_gives_every_actor_one_of_its_own(company: Company) -> No
     answer = company.chat()
     assert answer.status_code == 402
     assert answer.json()["error"]["spendra"]["scope_id"] == str(company.actor.id)
-
-
-def _wait_for_open(company: Company) -> None:
-    deadline = time.monotonic() + 5
-    while not any(one.state == "open" for one in company.reservations()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

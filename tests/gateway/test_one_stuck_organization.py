@@ -59,7 +59,7 @@ def test_an_ending_behind_a_lock_waits_alone_and_lands_later(
     with shared_database.connect(autocommit=False) as holder:
         answered = threading.Thread(target=lambda: company.chat(sandbox="delay=1"))
         answered.start()
-        _wait_for_open(company)
+        company.wait_for_open()
         holder.execute("SELECT id FROM budgets_period WHERE organization_id = %s FOR UPDATE", [company.organization.id])
         answered.join()
         for one in others:
@@ -69,10 +69,3 @@ def test_an_ending_behind_a_lock_waits_alone_and_lands_later(
         holder.rollback()
     company.wait_for_ends(2)
     assert [entry.status for entry in company.entries()] == ["final", "final"]
-
-
-def _wait_for_open(company: Company) -> None:
-    deadline = time.monotonic() + 5
-    while not any(one.state == "open" for one in company.reservations()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

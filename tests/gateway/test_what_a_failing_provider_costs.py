@@ -6,10 +6,11 @@ import httpx
 import openai
 import pytest
 
+from spendra.development.embedded_postgres.ports import free_port
 from tests.databases import Database
 from tests.gateway.company import Company, body
 from tests.gateway.conftest import Sandbox
-from tests.gateway.running import RunningGateway, free_port
+from tests.gateway.running import RunningGateway
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 422, 429, 500, 501, 503, 521, 523, 525, 526, 529])

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from apps.gateway.forwarding import Upstream
+from spendra.development.embedded_postgres.ports import free_port
 from spendra.kernel.errors import UpstreamBrokeOff, UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
 from tests.crash.full_provider import full_provider
-from tests.gateway.running import free_port
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import psycopg
 
-from tests.gateway.running import free_port
+from spendra.development.embedded_postgres.ports import free_port
 
 PGBOUNCER = "/usr/sbin/pgbouncer"
 # Each transaction gets another server connection than the one before: what relies on a session is found at once.

@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+from spendra.development.embedded_postgres.ports import free_port
 from tests.databases import Database
 from tests.gateway.company import make_company
 from tests.gateway.conftest import Sandbox
-from tests.gateway.running import METRICS_TOKEN, RunningGateway, free_port
+from tests.gateway.running import METRICS_TOKEN, RunningGateway
 from tests.roles.commands import eventually
 
 pytestmark = pytest.mark.system

@@ -32,6 +32,7 @@ def task_cluster(process):
 def test_the_worker_runs_tasks_sweeps_each_second_and_ends_whole_on_sigterm(worker):
     assert result_of(async_task("math.copysign", 2, -1)) == -2.0
     eventually(lambda: 'spendra_sweeper_sweeps_total{outcome="done"} 2.0' in scrape(worker.port))
+    eventually(lambda: 'spendra_seeder_passes_total{outcome="done"} ' in scrape(worker.port))
     (lag,) = [line for line in scrape(worker.port).splitlines() if line.startswith("spendra_sweeper_lag_seconds ")]
     assert float(lag.split()[1]) < 5
     worker.terminate()
