@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Success
@@ -34,7 +34,10 @@ JOBS = (
 
 @transaction.atomic
 def install() -> None:
-    """The schedules of this list and no other of ours: run at each start of the worker."""
+    """The schedules of this list and no other of ours: run at each start of a worker, one at a time, since nothing else
+    keeps two from making the same one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", ["spendra schedules"])
     wanted = {_PREFIX + job.name: job for job in JOBS}
     Schedule.objects.filter(name__startswith=_PREFIX).exclude(name__in=wanted).delete()
     for name, job in wanted.items():

@@ -35,7 +35,7 @@ def _signed(head: Head) -> AuditCheckpoint:
 
 
 def _is_whole(head: Head) -> bool:
-    if head.place >= head.vouched_place and next(verify_links(head.chain_id, after=head.vouched_place), None) is None:
+    if head.is_as_vouched and next(verify_links(head.chain_id, after=head.vouched_place), None) is None:
         return True
     log.error("the audit chain %s is not whole: run manage.py audit_verify", head.chain_id)
     return False

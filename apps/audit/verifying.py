@@ -23,6 +23,7 @@ class Head:
     hash: str
     vouched_place: int
     signing_key: str
+    is_as_vouched: bool  # the link at that place is still the one that was signed
 
 
 def heads(chain_ids: Collection[UUID] | None = None) -> list[Head]:
@@ -85,7 +86,10 @@ WITH RECURSIVE found (chain_id) AS (
     SELECT chain_id FROM found WHERE chain_id IS NOT NULL UNION SELECT chain_id FROM audit_auditcheckpoint
 )
 SELECT chains.chain_id, coalesce(head.place, 0), coalesce(encode(head.hash, 'hex'), ''),
-       coalesce(vouched.place, 0), coalesce(vouched.signing_key, '')
+       coalesce(vouched.place, 0), coalesce(vouched.signing_key, ''),
+       vouched.place IS NULL OR EXISTS (
+           SELECT FROM audit_auditlink link
+           WHERE link.chain_id = vouched.chain_id AND link.place = vouched.place AND link.hash = vouched.hash)
 FROM chains
 LEFT JOIN LATERAL (SELECT * FROM audit_auditlink link WHERE link.chain_id = chains.chain_id
                    ORDER BY link.place DESC LIMIT 1) head ON true

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, transaction
+import psycopg
+from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 from psycopg import errors
 
-from apps.budgets.connecting import is_without_partition
+from apps.budgets.connecting import is_unknown, is_without_partition
 from apps.budgets.retrying import again
 from apps.budgets.types import Outcome
 from spendra.kernel.ids import uuid7
@@ -37,7 +38,7 @@ _LONG = _Patience(3, "500ms")
 
 
 class _Swept(NamedTuple):
-    """Of one organization: how many were expired; which were not, for a fault that passes or a missing partition."""
+    """Of one organization: how many were expired; which were not, and why."""
 
     expired: int
     waiting: Sequence[UUID] = ()
@@ -68,7 +69,7 @@ def sweep() -> int:
     Several sweepers may run at once: each reservation is judged again under its lock. Short transactions of its own;
     locks reservations by id, then their periods. An organization that can't be swept at once, since its periods stay
     locked or for another fault that passes, is come back to, for two seconds, when all others are done; it is left to
-    the next sweep then, as is one whose spend has no partition to go into.
+    the next sweep then, as is one that fails for another reason, such as spend that has no partition to go into.
     """
     expired, left = 0, dict[UUID, _Swept]()
     while due := _due(left):
@@ -88,7 +89,7 @@ def _come_back(left: dict[UUID, _Swept]) -> int:
     """Not to all where they are many: those who died meanwhile must not wait, and the next sweep is a second away."""
     expired, until = 0, time.monotonic() + _COME_BACK_SECONDS
     for organization_id, swept in left.items():
-        if isinstance(swept.fault, OperationalError) and time.monotonic() < until:
+        if swept.fault is not None and isinstance(swept.fault.__cause__, _PASSING) and time.monotonic() < until:
             left[organization_id] = _sweep_organization(swept.waiting, _LONG)
             expired += left[organization_id].expired
     return expired
@@ -97,10 +98,14 @@ def _come_back(left: dict[UUID, _Swept]) -> int:
 def _tell(left: Iterable[_Swept]) -> None:
     without_partition = 0
     for swept in left:
-        if isinstance(swept.fault, OperationalError):
-            log.warning("%s reservations can't be ended just now: %s", len(swept.waiting), swept.fault)
-        elif swept.fault is not None:
+        if swept.fault is None:
+            continue
+        if is_without_partition(swept.fault.__cause__):
             without_partition += len(swept.waiting)
+        elif isinstance(swept.fault.__cause__, _PASSING):
+            log.warning("%s reservations can't be ended just now: %s", len(swept.waiting), swept.fault)
+        else:
+            log.error("%s reservations of an organization can't be ended: %s", len(swept.waiting), swept.fault)
     if without_partition:
         log.error(
             "%s reservations stay open: there is no partition to book them into. Is the worker making them?",
@@ -123,13 +128,9 @@ def _sweep_organization(ids: Sequence[UUID], patience: _Patience) -> _Swept:
         for first in range(0, len(ids), MAX_BATCH):
             outcomes = _expire([{"id": str(id), "kind": "expire"} for id in ids[first : first + MAX_BATCH]], patience)
             expired += sum(outcome["outcome"] == "expired" for outcome in outcomes)
-    except OperationalError as error:
-        if not isinstance(error.__cause__, _PASSING):
-            raise
-        return _Swept(expired, ids[first:], error)
-    except IntegrityError as error:
-        if not is_without_partition(error.__cause__):
-            raise
+    except DatabaseError as error:
+        if not isinstance(error.__cause__, psycopg.Error) or is_unknown(error.__cause__):
+            raise  # the line, and with it everybody's
         return _Swept(expired, ids[first:], error)
     return _Swept(expired)
 

@@ -13,6 +13,7 @@ from spendra.kernel.clock import database_now
 from spendra.kernel.errors import Conflict, Invalid, NotFound
 from spendra.kernel.money import MAX_CAP_NANOS
 
+_LONGEST_REASON = 500
 _TRAIL = AuditTrail(
     room="budgets", kind="override", fields=("budget_id", "starts_at", "ends_at", "ended_at", "author", "reason")
 )
@@ -90,8 +91,11 @@ def _locked(budget_id: UUID, organization: Organization) -> Budget:
 def _check(override: BudgetOverride, starts_at: datetime | None, now: datetime) -> None:
     if not 0 <= override.amount <= MAX_CAP_NANOS:
         raise Invalid(f"A cap is 0 to {MAX_CAP_NANOS}, not {override.amount}.", param="amount")
-    if not override.reason:
-        raise Invalid("An override needs a reason: it is what others will ask for.", param="reason")
+    if not 1 <= len(override.reason) <= _LONGEST_REASON:
+        raise Invalid(
+            f"An override needs a reason of 1 to {_LONGEST_REASON} characters: it is what others will ask for.",
+            param="reason",
+        )
     if override.starts_at.tzinfo is None or override.ends_at.tzinfo is None:
         raise Invalid("The start and the end of an override need a time zone.", param="ends_at")
     if starts_at is not None and starts_at < now:

@@ -12,7 +12,7 @@ from datetime import UTC, date
 
 from django.db import connection
 
-from apps.budgets.models import Budget, Period, Reservation, ReservationState
+from apps.budgets.models import Budget, Period, Reservation, ReservationState, SettleQuarantine
 from apps.budgets.retention_archiving import archive
 from apps.budgets.verifying import verify
 from apps.ledger import retention as ledger
@@ -90,6 +90,8 @@ def _why_kept(month: date, is_dry_run: bool) -> str:
     until = ledger.starts_at(ledger.following(month))
     if open := Reservation.objects.filter(state=ReservationState.OPEN, id__lt=uuid7_floor(until)).count():
         return f"{open} of its reservations are open"
+    if waiting := SettleQuarantine.objects.filter(resolved_at=None, reservation_id__lt=uuid7_floor(until)).count():
+        return f"{waiting} endings of its reservations are in quarantine"
     if ledger.is_undelivered(month):
         return "facts about its entries are not delivered"
     if not is_dry_run and any(verify()):

@@ -30,10 +30,9 @@ SELECT json_build_array(
     (SELECT count(*) FROM budgets_settlequarantine WHERE resolved_at IS NULL),
     (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0) FROM pg_stat_activity
      WHERE datname = current_database() AND backend_xmin IS NOT NULL),
-    (SELECT min(months) FROM (SELECT count(*) AS months FROM pg_inherits
-     WHERE inhparent IN ('budgets_reservation'::regclass, 'ledger_ledgerentry'::regclass, 'ledger_spendevent'::regclass)
-       AND right(inhrelid::regclass::text, 7) > to_char(spendra_now_v1() AT TIME ZONE 'UTC', 'YYYY_MM')
-     GROUP BY inhparent) ahead),
+    (SELECT min((SELECT count(*) FROM pg_inherits WHERE inhparent = parent::regclass
+                 AND right(inhrelid::regclass::text, 7) > to_char(spendra_now_v1() AT TIME ZONE 'UTC', 'YYYY_MM')))
+     FROM unnest(ARRAY['budgets_reservation', 'ledger_ledgerentry', 'ledger_spendevent']) parent),
     (SELECT count(*) FROM unnest(%s::text[], %s::text[]) known (app, name)
      WHERE NOT EXISTS (SELECT FROM django_migrations m WHERE m.app = known.app AND m.name = known.name)))::text
 """
@@ -113,7 +112,7 @@ class GatewayProcess:
         # Before the port opens, too: no request is judged by this machine's own clock.
         self._store.learn_time(now)
         self._seen_at = time.monotonic()
-        self._months_ahead = months or 0
+        self._months_ahead = months
         self._missing_migrations = missing
         metrics.open_reservations.set(open_count)
         metrics.settle_quarantine.set(quarantined)

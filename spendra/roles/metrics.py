@@ -57,8 +57,6 @@ class SharedExposition(Exposition):
     async def shutdown(self) -> None:
         self._server.close()
         self._path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self._folder.rmdir()
 
     async def text(self) -> bytes:
         paths = [path for path in self._folder.glob("*.metrics") if path != self._path]

@@ -10,6 +10,9 @@ from spendra.roles.repeating import Repeating
 
 logger = logging.getLogger(__name__)
 
+# Doubtful calls are booked within a minute.
+MOST_SECONDS_WITHOUT_A_SWEEP = 60
+
 sweeps = Counter("spendra_sweeper_sweeps", "Sweeps by how they ended.", ["outcome"])
 expired = Counter("spendra_sweeper_expired", "Reservations that the sweeper ended.")
 lag = Gauge("spendra_sweeper_lag_seconds", "Since the last sweep that worked.")
@@ -40,6 +43,12 @@ class Sweeper(Repeating):
 
     def failed(self) -> None:
         sweeps.labels("failed").inc()
+
+    def reasons(self) -> list[str]:
+        """Why the worker is not well, in sentences; empty when it is."""
+        if self.seconds_since_success > MOST_SECONDS_WITHOUT_A_SWEEP:
+            return [f"sweeper: no sweep has worked for {self.seconds_since_success:.0f} seconds"]
+        return []
 
 
 class Seeder(Repeating):

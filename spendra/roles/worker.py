@@ -65,12 +65,13 @@ def serve_relay(listener: socket.socket) -> int:
     from spendra.roles.watching import Watch
 
     readiness, relay, watch = Readiness(settings.DATABASE_URL), Relay(CONSUMERS), Watch(timezone.now())
+    sweeper = Sweeper(_sweep)
 
     async def reasons() -> list[str]:
-        return await readiness.reasons() + relay.reasons() + watch.reasons()
+        return await readiness.reasons() + sweeper.reasons() + relay.reasons() + watch.reasons()
 
     return Server(
-        [readiness, Sweeper(_sweep), Seeder(_seed), relay, watch],
+        [readiness, sweeper, Seeder(_seed), relay, watch],
         sites=[Site(listener, endpoints.probes_and_metrics(reasons, settings.METRICS_BEARER_TOKEN))],
         limits=Limits(max_body_bytes=0, body_seconds=5),
         early_answer=endpoints.early_answer,

@@ -136,7 +136,7 @@ def test_a_whole_chain_that_is_gone_is_seen_by_its_checkpoint(plain: Plain) -> N
     assert checks() == [("checkpoint", str(AuditCheckpoint.objects.get(chain_id=chain).id))]
 
 
-def test_an_end_that_was_written_anew_is_seen_by_the_checkpoint(plain: Plain) -> None:
+def test_an_end_that_was_written_anew_is_seen_by_the_checkpoint(plain: Plain, caplog: pytest.LogCaptureFixture) -> None:
     sign_checkpoints()
     [checkpoint] = AuditCheckpoint.objects.filter(chain_id=acme())
     tamper(
@@ -147,6 +147,10 @@ def test_an_end_that_was_written_anew_is_seen_by_the_checkpoint(plain: Plain) ->
         "AND l.place = 6 AND before.chain_id = l.chain_id AND before.place = 5",
     )
     assert checks() == [("checkpoint", str(checkpoint.id))]
+    with transaction.atomic():
+        record(organization_id=acme(), actor="ada@example.com", action="a", object_kind="key", object_id="key-9")
+    assert sign_checkpoints() == [], "nothing is vouched for on top of it"
+    assert f"the audit chain {acme()} is not whole" in caplog.text
 
 
 def test_records_that_changed_places_are_seen(plain: Plain) -> None:

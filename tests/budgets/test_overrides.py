@@ -151,6 +151,7 @@ def test_one_may_follow_another_and_one_that_was_ended_makes_room(session: Conne
         (-1, {}),
         (MAX_CAP_NANOS + 1, {}),
         (1, {"reason": "  "}),
+        (1, {"reason": "a" * 501}),
         (1, {"ends_at": NOON}),
         (1, {"starts_at": NOON - HOUR}),
         (1, {"starts_at": NOON + 2 * HOUR}),

@@ -125,7 +125,7 @@ def test_a_sweep_tries_twice_more(database: Database, acme: Organization, sqlsta
     assert expiring.sweep() == 1
 
 
-@pytest.mark.parametrize("sqlstate", [*PASSING, "57014", "55P03"])
+@pytest.mark.parametrize("sqlstate", [*PASSING, "57014", "55P03", "XX001"])
 def test_an_organization_that_can_not_be_swept_keeps_no_other(
     database: Database, acme: Organization, sqlstate: str
 ) -> None:

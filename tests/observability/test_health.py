@@ -72,6 +72,20 @@ def test_what_is_missing_is_seen_within_a_heartbeat(database: Database, own_gate
     ]
 
 
+def test_a_table_that_has_no_month_ahead_turns_it_red(database: Database, own_gateway: RunningGateway) -> None:
+    """Also where the others have: the next month nothing could be reserved."""
+    with psycopg.connect(database.url) as connection:
+        statement = (
+            "SELECT format('DROP TABLE %s', inhrelid::regclass) FROM pg_inherits "
+            "WHERE inhparent = 'budgets_reservation'::regclass "
+            "AND right(inhrelid::regclass::text, 7) > to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"
+        )
+        for (drop,) in connection.execute(statement).fetchall():
+            connection.execute(drop)
+    [reason] = eventually(lambda: _reasons(own_gateway), 10)
+    assert reason.startswith("partitions: fewer than two months")
+
+
 def test_while_it_drains_it_is_not_ready(database: Database, own_gateway: RunningGateway) -> None:
     company = make_company(own_gateway.url)
     slow = threading.Thread(target=lambda: company.chat(sandbox="delay=2"))

@@ -6,16 +6,18 @@ from datetime import datetime
 from io import StringIO
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from apps.audit.models import AuditRecord
-from apps.budgets import retention, tasks
+from apps.budgets import quarantining, retention, tasks
 from apps.ledger import rollups_rebuilding
 from spendra.consumers import reported_periods
 from spendra.kernel.errors import Conflict, Invalid
+from spendra.kernel.ids import uuid7
 from tests.budgets import money
 from tests.databases import Database
 from tests.retention.months import TABLES, Past, differences, make_past, partitions
@@ -107,6 +109,30 @@ def test_a_month_with_an_open_reservation_is_kept_and_so_is_what_follows(past: P
     [told] = retention.apply(months=3, acting="ann@example.com")
     assert told.why == "1 of its reservations are open"
     assert differences() == []
+
+
+def test_a_month_of_which_an_ending_is_in_quarantine_is_kept_until_somebody_has_looked(past: Past) -> None:
+    now = money.now_of(past.connection)
+    past.go_to(past.months[0])
+    request = past.expire()
+    past.go_to(now)
+    booking.deliver_all()
+    ending = orjson.dumps(money.an_ending(request, cost=70)).decode()
+    asked = [uuid7(), request["id"], past.shop.organization.id, ending]
+    past.connection.execute("SELECT budgets_quarantine_v1(%s, %s, %s, %s, 'refused')", asked)
+    [told] = retention.apply(months=3, acting="ann@example.com")
+    assert (told.state, told.why) == ("kept", "1 endings of its reservations are in quarantine")
+    [waiting] = quarantining.waiting()
+    quarantining.retry(waiting.id, acting="ann@example.com", reason="mended")
+    booking.deliver_all()
+    assert set(apply().values()) == {"dropped"}
+
+
+def test_the_task_tells_the_log_why_a_month_is_kept(past: Past, caplog: pytest.LogCaptureFixture) -> None:
+    past.connection.execute("UPDATE budgets_period SET settled = settled + 1 WHERE id = %s", [past.shop.periods[0]])
+    with override_settings(RETENTION_MONTHS=3):
+        assert tasks.apply_retention() == 0
+    assert f"the month {past.months[0]:%Y-%m} is not dropped yet, kept: ledger_verify finds differences" in caplog.text
 
 
 def test_a_month_whose_entries_the_rollups_still_have_to_read_is_kept(past: Past) -> None:
