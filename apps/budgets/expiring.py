@@ -69,7 +69,8 @@ def sweep() -> int:
     Several sweepers may run at once: each reservation is judged again under its lock. Short transactions of its own;
     locks reservations by id, then their periods. An organization that can't be swept at once, since its periods stay
     locked or for another fault that passes, is come back to, for two seconds, when all others are done; it is left to
-    the next sweep then, as is one that fails for another reason, such as spend that has no partition to go into.
+    the next sweep then, as is one whose spend has no partition to go into. Any other fault of an organization is raised
+    as DatabaseError when all others are done: a worker whose sweeps fail is not well.
     """
     expired, left = 0, dict[UUID, _Swept]()
     while due := _due(left):
@@ -82,6 +83,9 @@ def sweep() -> int:
     _tell(left.values())
     with connection.cursor() as cursor:
         cursor.execute(_FORGET_PROCESSES)
+    for swept in left.values():
+        if swept.fault is not None and not _is_waited_for(swept.fault):
+            raise swept.fault
     return expired
 
 
@@ -95,6 +99,10 @@ def _come_back(left: dict[UUID, _Swept]) -> int:
     return expired
 
 
+def _is_waited_for(fault: DatabaseError) -> bool:
+    return isinstance(fault.__cause__, _PASSING) or is_without_partition(fault.__cause__)
+
+
 def _tell(left: Iterable[_Swept]) -> None:
     without_partition = 0
     for swept in left:
@@ -104,8 +112,6 @@ def _tell(left: Iterable[_Swept]) -> None:
             without_partition += len(swept.waiting)
         elif isinstance(swept.fault.__cause__, _PASSING):
             log.warning("%s reservations can't be ended just now: %s", len(swept.waiting), swept.fault)
-        else:
-            log.error("%s reservations of an organization can't be ended: %s", len(swept.waiting), swept.fault)
     if without_partition:
         log.error(
             "%s reservations stay open: there is no partition to book them into. Is the worker making them?",

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from django.db import InternalError
 
 from apps.budgets import expiring, reserving
 from apps.orgs.models import Organization
@@ -125,7 +126,24 @@ def test_a_sweep_tries_twice_more(database: Database, acme: Organization, sqlsta
     assert expiring.sweep() == 1
 
 
-@pytest.mark.parametrize("sqlstate", [*PASSING, "57014", "55P03", "XX001"])
+def test_an_organization_whose_rows_are_broken_keeps_no_other_and_fails_the_sweep(
+    database: Database, acme: Organization
+) -> None:
+    connection, globex = database.connect(), money.make_organization("globex")
+    broken, free = (money.a_request(one, money.tokens_of(connection, one), [], lifetime_seconds=0)
+                    for one in (acme, globex))  # fmt: skip
+    money.reserve(connection, broken, free)
+    put_in_front(
+        connection, "budgets_settle_v2", f"IF ends::text LIKE '%{broken['id']}%' THEN {fail(10**6, 'XX001')} END IF;"
+    )
+    with pytest.raises(InternalError, match="it passes"):
+        expiring.sweep()
+    assert connection.execute("SELECT id FROM budgets_reservation WHERE state = 'expired'").fetchall() == [
+        (UUID(free["id"]),)
+    ]
+
+
+@pytest.mark.parametrize("sqlstate", [*PASSING, "57014", "55P03"])
 def test_an_organization_that_can_not_be_swept_keeps_no_other(
     database: Database, acme: Organization, sqlstate: str
 ) -> None:
