@@ -43,6 +43,7 @@ _ROUTES = {
     "/health/live": "GET",
     "/metrics": "GET",
 }
+_ONE_MODEL = "/v1/models/"
 
 
 class Gateway:
@@ -119,7 +120,7 @@ class Gateway:
     async def _route(self, scope: Any, receive: Receive, send: Send, asked: Asked) -> None:
         request_id = asked.request_id
         path = scope["path"]
-        method = _ROUTES.get(path)
+        method = "GET" if path.startswith(_ONE_MODEL) else _ROUTES.get(path)
         if method is None:
             raise RouteNotFound(f"There is no {path}. This gateway serves {', '.join(_ROUTES)}.")
         if scope["method"] != method:
@@ -135,6 +136,10 @@ class Gateway:
         elif path == "/v1/models":
             headers.check_headers(client)
             await _send_json(send, 200, await self._models(_caller(scope, asked)), request_id)
+        elif path.startswith(_ONE_MODEL):
+            headers.check_headers(client)
+            model = await self._models.one(_caller(scope, asked), path.removeprefix(_ONE_MODEL))
+            await _send_json(send, 200, model, request_id)
         elif path == "/v1/spendra/budget":
             headers.check_headers(client)
             await _send_json(send, 200, await self._remaining(_caller(scope, asked)), request_id)

@@ -1,4 +1,4 @@
-"""GET /v1/models: what the key may use, in OpenAI's shape."""
+"""GET /v1/models and /v1/models/{id}: what the key may use, in OpenAI's shape."""
 
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from apps.gateway.attempts import Caller
 from apps.gateway.routing import check_freezes, is_granted, policies_at, scopes_of, view_for
 from apps.gateway.rules import CatalogRules, KeyRule, OrganizationRules
 from apps.policies import evaluation
+from spendra.kernel.errors import ModelNotFound
 
 PROVIDER = "openai"
 
@@ -17,14 +18,21 @@ class ModelList:
         self._admission = admission
 
     async def __call__(self, caller: Caller) -> dict[str, object]:
+        return {"object": "list", "data": [_told(name) for name in await self._usable(caller)]}
+
+    async def one(self, caller: Caller, name: str) -> dict[str, object]:
+        """ModelNotFound where the key may not use it."""
+        if name not in await self._usable(caller):
+            raise ModelNotFound("There is no such model that this key may use. GET /v1/models lists those that are.")
+        return _told(name)
+
+    async def _usable(self, caller: Caller) -> list[str]:
         (rules, catalog, key), at = await self._admission.authenticate_now(caller)
-        return {
-            "object": "list",
-            "data": [
-                {"id": name, "object": "model", "created": 0, "owned_by": PROVIDER}
-                for name in usable_models(rules, catalog, key, at)
-            ],
-        }
+        return usable_models(rules, catalog, key, at)
+
+
+def _told(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": PROVIDER}
 
 
 def usable_models(rules: OrganizationRules, catalog: CatalogRules, key: KeyRule, at: datetime) -> list[str]:

@@ -1,6 +1,8 @@
 """GET /v1/models names what the key may use: what it is granted, and no policy denies whatever the request."""
 
 import httpx
+import openai
+import pytest
 
 from apps.catalog.models import CatalogModel
 from apps.providers.models import ProviderAccount
@@ -23,6 +25,18 @@ def test_an_allowlist_narrows_the_list_until_it_is_retired(company: Company) -> 
     assert "gpt-4.1-mini" not in listed(company)
     retire(company, version)
     assert listed(company) == before
+
+
+def test_one_model_is_told_as_the_list_tells_it_and_another_is_not_found(company: Company) -> None:
+    client = company.client()
+    assert client.models.retrieve("gpt-4o") in client.models.list().data
+    in_force(company, "allowlist", {"models": ["openai/gpt-4.1"]})
+    for hidden in ("gpt-4o", "no-such-model", "openai/gpt-4.1", "%00"):
+        with pytest.raises(openai.NotFoundError) as refused:
+            client.models.retrieve(hidden)
+        assert refused.value.code == "model_not_found"
+    with pytest.raises(openai.AuthenticationError):
+        company.client("spk_test_nobody").models.retrieve("gpt-4.1")
 
 
 def test_two_allowlists_leave_what_both_allow(company: Company) -> None:
