@@ -79,8 +79,8 @@ async def _call(connection: HotConnection, requests: list[ReservationRequest]) -
 async def _after(
     error: psycopg.Error, connection: HotConnection, requests: list[ReservationRequest], tries: int
 ) -> tuple[str | None, list[Verdict | SpendraError]]:
-    if isinstance(error, psycopg.errors.UniqueViolation):
-        # The call before, whose answer was lost, has committed one of these in the meantime: it is known now.
+    if isinstance(error, psycopg.errors.UniqueViolation) and len(requests) == 1:
+        # The call before, whose answer was lost, has committed it in the meantime: it is known now.
         return await _reserve(connection, requests, tries)
     if is_bad_data(error):
         return await _halve(connection, requests, tries, str(error), is_ours=is_without_partition(error))

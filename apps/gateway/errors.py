@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from apps.gateway.headers import LONGEST_WAIT_SECONDS
+from apps.gateway.headers import LONGEST_RETRY_AFTER_SECONDS
 from spendra.kernel import errors
 
 Headers = list[tuple[bytes, bytes]]
@@ -60,7 +60,7 @@ _WORTH_A_RETRY = (errors.BudgetInFlight, errors.RateLimited, errors.RequestTimed
 _NO_BETTER_IN_A_MOMENT = (errors.Refused, errors.Invalid, errors.UpstreamCredentialRejected)
 _SOON = (errors.BudgetInFlight, errors.RateLimited, errors.Busy)
 _DEFAULT_RETRY_MS = 1_000
-_LONGEST_RETRY_MS = LONGEST_WAIT_SECONDS * 1000
+_LONGEST_RETRY_MS = LONGEST_RETRY_AFTER_SECONDS * 1000
 
 
 def answer(error: errors.SpendraError, request_id: str) -> Response:

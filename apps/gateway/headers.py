@@ -14,7 +14,7 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 MAX_KEY_LENGTH = 512
 # Some SDKs sleep all of it, uninterruptibly: docs/decisions/0009-how-long-a-client-is-told-to-wait.md
-LONGEST_WAIT_SECONDS = 60
+LONGEST_RETRY_AFTER_SECONDS = 60
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,200}")
 _VALUE = re.compile(rb"[\t\x20-\x7e]*")
@@ -176,10 +176,10 @@ def client_headers(upstream: Sequence[Header]) -> list[Header]:
 
 def _with_a_short_wait(answer: list[Header]) -> list[Header]:
     """Who would have to wait for longer gives up at once."""
-    if not any(name in _WAITS and _wait_seconds(name, value) > LONGEST_WAIT_SECONDS for name, value in answer):
+    if not any(name in _WAITS and _wait_seconds(name, value) > LONGEST_RETRY_AFTER_SECONDS for name, value in answer):
         return answer
     others = [header for header in answer if header[0] not in _WAITS and header[0] != b"x-should-retry"]
-    return [*others, (b"retry-after", b"%d" % LONGEST_WAIT_SECONDS), (b"x-should-retry", b"false")]
+    return [*others, (b"retry-after", b"%d" % LONGEST_RETRY_AFTER_SECONDS), (b"x-should-retry", b"false")]
 
 
 def _wait_seconds(name: bytes, value: bytes) -> float:

@@ -40,9 +40,6 @@ class Lane(Generic[Item, Result]):
         self._idle.set()
         self._task = asyncio.create_task(self._run())
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     def submit(self, item: Item) -> asyncio.Future[Result]:
         """The result to come. Busy when too many wait already, or, as the result, after LONGEST_WAIT_SECONDS."""
         if len(self._waiting) >= self._most_waiting:

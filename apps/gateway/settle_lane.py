@@ -146,13 +146,13 @@ class SettleLane:
         self._tell_if_empty()
 
     def _take_again(self, batch: Sequence[Ending], outcomes: Sequence[Outcome]) -> None:
-        self._again.popleft()
         taken = []
         for ending, outcome in zip(batch, outcomes, strict=True):
             if outcome["outcome"] == settling.STUCK:
                 self.add(ending)
             else:
                 taken.append(ending)
+        self._again.popleft()
         self._keep(taken, time.monotonic())
         self._tell_if_empty()
 

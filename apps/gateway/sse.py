@@ -70,7 +70,7 @@ class SseTap:
         return b"".join(passed)
 
     def _stop_reading(self) -> bytes:
-        self._is_blind = True
+        self._is_blind = self.has_seen_events = True  # what comes may well be events
         self._reader.lose_sight()
         self._reader.content_bytes += len(self._pending)
         rest = bytes(self._pending)

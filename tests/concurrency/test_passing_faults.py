@@ -66,19 +66,21 @@ def test_a_reserve_is_tried_three_times_more_and_given_up_then(
     assert money.counters(connection, period) == (0, 200)
 
 
+@pytest.mark.parametrize("beside", [0, 3])
 def test_a_reserve_whose_first_call_commits_while_it_is_asked_again_is_granted_once(
-    database: Database, acme: Organization
+    database: Database, acme: Organization, beside: int
 ) -> None:
     """Without a period nothing makes the second wait for the first, until both insert the same reservation."""
     connection, first = database.connect(), database.connect()
-    lost = money.a_request(acme, money.tokens_of(connection, acme), [])
+    tokens = money.tokens_of(connection, acme)
+    lost, *others = (money.a_request(acme, tokens, []) for _ in range(1 + beside))
     first.execute("BEGIN")
     money.reserve(first, lost)
-    with meanwhile(partial(reserve, database, [lost])) as answered:
+    with meanwhile(partial(reserve, database, [lost, *others])) as answered:
         until(lambda: connection.execute(WAITS_FOR_COMMIT).rowcount)
         first.execute("COMMIT")
-    assert [answer["verdict"] for answer in answered.result()] == ["granted"]
-    assert connection.execute("SELECT FROM budgets_reservation WHERE state = 'open'").rowcount == 1
+    assert [answer["verdict"] for answer in answered.result()] == ["granted"] * (1 + beside)
+    assert connection.execute("SELECT FROM budgets_reservation WHERE state = 'open'").rowcount == 1 + beside
 
 
 @pytest.mark.parametrize("sqlstate", PASSING)

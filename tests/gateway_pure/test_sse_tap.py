@@ -188,6 +188,15 @@ def test_odd_chunks_pass_without_harm(choices: Any) -> None:
     assert tapped([chunk])[0] == chunk
 
 
+def test_a_stream_that_begins_with_an_endless_event_is_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 1000)
+    tap = SseTap(hide_usage=True)
+    tap.feed(b"data: {" + b"x" * 999)
+    tap.feed(b"}\n\n" + DONE)
+    tap.finish()
+    assert tap.has_seen_events
+
+
 def test_an_endless_event_passes_on_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 1000)
     tap = SseTap(hide_usage=True)
