@@ -38,6 +38,7 @@ class JsonCommand(BaseCommand):
         return ()
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _refuse_what_is_not_utf8(options)
         try:
             result = self.perform(**options)
         except SpendraError as error:
@@ -56,3 +57,11 @@ class JsonCommand(BaseCommand):
                 json.dumps({"error": {"code": code, "message": message, "details": details}}, default=str)
             )
         raise CommandError(message)
+
+
+def _refuse_what_is_not_utf8(options: Mapping[str, Any]) -> None:
+    """Python reads other bytes of an argument as lone surrogates, which nobody takes: not Postgres, not a provider."""
+    for name, value in options.items():
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str) and not word.isascii() and any("\ud800" <= c <= "\udfff" for c in word):
+                raise CommandError(f"--{name.replace('_', '-')} is not UTF-8: {word!r}", returncode=2)

@@ -40,6 +40,12 @@ def test_tasks_are_shown_and_nobody_can_name_a_function_for_the_worker(browser: 
     assert browser.post(f"/admin/django_q/schedule/{task.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
+def test_an_id_that_no_row_can_have_leads_to_no_row(browser: Client) -> None:
+    for kind in ("django_q/failure", "orgs/unit", "audit/auditrecord"):
+        # As Django answers every unknown row: with a message, and back to the start.
+        assert browser.get(f"/admin/{kind}/%00/change/").status_code == 302
+
+
 def test_groups_are_not_there(browser: Client) -> None:
     assert browser.get("/admin/auth/group/").status_code == 404
 

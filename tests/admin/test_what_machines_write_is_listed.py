@@ -30,7 +30,7 @@ def acme(database: Database) -> Organization:
     acme = make_organization()
     key = make_key(acme).record
     make_key(make_organization("globex"))
-    note = "SELECT policies_note_refusals_v1(jsonb_build_array(jsonb_build_object('id', %s::uuid, 'organization_id', "
+    note = "SELECT policies_note_refusals_v2(jsonb_build_array(jsonb_build_object('id', %s::uuid, 'organization_id', "
     note += "%s::uuid, 'key_id', %s::text, 'provider', 'openai', 'model', 'gpt-4.1', 'code', 'budget_exceeded', "
     note += "'message', 'The cap is 1.50 USD.', 'details', '{}'::jsonb, 'at', now())))"
     database.connect().execute(note, (uuid7(), acme.id, key.key_id))

@@ -49,3 +49,16 @@ def test_a_refused_organization_or_unit_leaves_nothing(database: Database) -> No
     code, out, error = run("unit_create", "--organization", "acme", "--kind", "team", "--name", "Data")
     assert (code, out) == (1, "")
     assert "There is no organization 'acme'." in error
+
+
+def test_an_argument_that_is_not_utf8_is_a_usage_error(database: Database) -> None:
+    make_organization()
+    unreadable = "caf\udce9"  # As Python hands on the byte 0xe9.
+    for arguments in (
+        ("unit_create", "--organization", "acme", "--kind", "team", "--name", unreadable),
+        ("key_issue", "--organization", "acme", "--actor", "bot", "--grant", unreadable),
+    ):
+        code, out, error = run(*arguments)
+        assert (code, out) == (2, "")
+        assert "is not UTF-8" in error
+    assert not Unit.objects.exists()

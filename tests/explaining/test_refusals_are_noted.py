@@ -23,7 +23,7 @@ from tests.explaining.waiting import noted, request_id_of
 from tests.gateway.company import Company, body
 from tests.gateway.governing import error_of, in_force
 
-NOTE = "SELECT policies_note_refusals_v1(%s::jsonb)"
+NOTE = "SELECT policies_note_refusals_v2(%s::jsonb)"
 
 
 def test_a_refusal_is_noted_as_it_was_answered(company: Company) -> None:

@@ -84,10 +84,7 @@ class Migration(migrations.Migration):
             ],
         ),
         run_file(__file__, "locks_v1.sql"),
-        run_file(__file__, "governance_v1.sql"),
         run_file(__file__, "known_v1.sql"),
-        run_file(__file__, "reserve_v1.sql"),
-        run_file(__file__, "settle_v1.sql"),
+        run_file(__file__, "recovering_v1.sql"),
         run_file(__file__, "endings_v1.sql"),
-        run_file(__file__, "periods_v1.sql"),
     ]

@@ -120,7 +120,6 @@ class Migration(migrations.Migration):
         run_file(__file__, "overrides_v1.sql"),
         run_file(__file__, "periods_v2.sql"),
         run_file(__file__, "seeding_v2.sql"),
-        run_file(__file__, "reserve_v2.sql"),
         run_file(__file__, "settle_v2.sql"),
         run_file(__file__, "state_v1.sql"),
         run_file(__file__, "governed_v1.sql"),

@@ -1,3 +1,10 @@
+-- One ending of a reservation, as decided under its lock.
+CREATE TYPE budgets_ending_v1 AS (
+    n bigint, id uuid, outcome text, state text, end_cause text, is_late boolean, held_requests integer,
+    held_nanos bigint, held_tokens bigint, spent_requests integer, spent_nanos bigint, spent_tokens bigint,
+    period_ids bigint[], booking ledger_booking_v1
+);
+
 -- A gateway process writes its row every five seconds; thirty seconds of silence and it is taken for dead.
 CREATE FUNCTION budgets_process_lives_v1(process uuid, at timestamptz) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM budgets_gatewayprocess WHERE id = process AND seen_at > at - interval '30 seconds')

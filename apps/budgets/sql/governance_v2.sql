@@ -1,4 +1,4 @@
--- Version 2 of the rules' version: beside a new token, what moved, so that a gateway reads again only that.
+-- The rules' version: a new token, and what moved, so that a gateway reads again only that.
 
 -- Notes that a row of an organization's rules moves in this transaction; an empty name stands for all there is.
 --
@@ -85,14 +85,11 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Every table that a snapshot reads needs both triggers: a test compares with what a load really reads. Those of version 1
--- go in the same transaction; a change that waits for it fires the new ones.
+-- Every table that a snapshot reads needs both triggers: a test compares with what a load really reads.
 CREATE FUNCTION budgets_govern_v2(governed regclass, organization_column text, row_column text)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('lock_timeout', '5s', true);
-    EXECUTE format('DROP TRIGGER IF EXISTS governance ON %s', governed);
-    EXECUTE format('DROP TRIGGER IF EXISTS governance_truncate ON %s', governed);
     EXECUTE format('CREATE CONSTRAINT TRIGGER governance AFTER INSERT OR UPDATE OR DELETE ON %s '
                    'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION budgets_bump_v2(%L, %L)',
                    governed, organization_column, row_column);
@@ -113,3 +110,6 @@ SELECT budgets_govern_v2('catalog_catalogmodel', 'global', 'id');
 SELECT budgets_govern_v2('catalog_modelalias', 'global', 'model_id');
 SELECT budgets_govern_v2('catalog_priceversion', 'global', 'model_id');
 SELECT budgets_govern_v2('catalog_price', 'global', 'version_id');
+
+INSERT INTO budgets_governanceversion (id, token) SELECT '00000000-0000-0000-0000-000000000000', gen_random_uuid();
+INSERT INTO budgets_governanceversion (id, token) SELECT id, gen_random_uuid() FROM orgs_organization;

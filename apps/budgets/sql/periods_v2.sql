@@ -13,6 +13,10 @@ $$;
 CREATE FUNCTION budgets_is_short_v1(measure text, period_kind text) RETURNS boolean LANGUAGE sql IMMUTABLE AS
 $$ SELECT measure <> 'nanos' AND period_kind IN ('minute', 'hour') $$;
 
+-- A budget in requests or tokens with a short period is a rate limit: what is full again is free when its window ends.
+CREATE FUNCTION budgets_is_rate_v1(measure text, period_kind text) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+$$ SELECT measure <> 'nanos' AND period_kind IN ('minute', 'hour', 'day') $$;
+
 -- A minute's budget has had half a million windows in a year: those that are over must not be looked at.
 CREATE INDEX budgets_period_by_end ON budgets_period (budget_id, unit_id, ends_at);
 
@@ -95,7 +99,3 @@ BEGIN
     END LOOP;
     RETURN to_jsonb(answers);
 END $$;
-
--- Processes of the release before open periods by the same rules.
-CREATE OR REPLACE FUNCTION budgets_open_periods_v1(keys jsonb) RETURNS jsonb LANGUAGE sql VOLATILE AS
-$$ SELECT budgets_open_periods_v2(keys) $$;

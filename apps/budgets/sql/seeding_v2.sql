@@ -103,7 +103,3 @@ BEGIN
     WHERE id = seeded_period;
     RETURN true;
 END $$;
-
--- Processes of the release before fill periods by the same rules.
-CREATE OR REPLACE FUNCTION budgets_seed_v1(seeded_period bigint) RETURNS boolean LANGUAGE sql VOLATILE AS
-$$ SELECT budgets_seed_v2(seeded_period) $$;

@@ -75,7 +75,3 @@ BEGIN
                                                 'booked_nanos', coalesce((e.booking).amount_nanos, 0)) ORDER BY e.n), '[]')
             FROM unnest(endings) e);
 END $$;
-
--- Processes of the release before settle by the same rules.
-CREATE OR REPLACE FUNCTION budgets_settle_v1(ends jsonb) RETURNS jsonb LANGUAGE sql VOLATILE AS
-$$ SELECT budgets_settle_v2(ends) $$;

@@ -1,22 +1,6 @@
 -- Found by the id of the request alone; the organization's own newest first, for lists; pruned by age.
 CREATE INDEX policies_refusal_by_organization ON policies_refusal (organization_id, id);
 
--- Notes what gateways refused: [{id, organization_id, key_id, provider, model, code, message, details, at}]. A request is
--- refused once: what is noted again is left as it was.
-CREATE FUNCTION policies_note_refusals_v1(refusals jsonb) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    noted integer;
-BEGIN
-    INSERT INTO policies_refusal (id, organization_id, key_id, provider, model, code, message, details, at)
-    SELECT id, organization_id, key_id, provider, model, code, message, details, at
-    FROM jsonb_to_recordset(refusals) AS r (id uuid, organization_id uuid, key_id text, provider text, model text,
-        code text, message text, details jsonb, at timestamptz)
-    ORDER BY id
-    ON CONFLICT (id) DO NOTHING;
-    GET DIAGNOSTICS noted = ROW_COUNT;
-    RETURN noted;
-END $$;
-
 -- For how long nobody may remove what was noted.
 CREATE FUNCTION policies_refusals_kept_v1() RETURNS interval LANGUAGE sql IMMUTABLE AS $$ SELECT interval '30 days' $$;
 

@@ -1,4 +1,5 @@
--- As v1, with what was decided on: [{…, basis}], null where it was refused before that.
+-- Notes what gateways refused: [{id, organization_id, key_id, provider, model, code, message, details, basis, at}]; basis,
+-- what was decided on, may be null. A request is refused once: what is noted again is left as it was.
 CREATE FUNCTION policies_note_refusals_v2(refusals jsonb) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     noted integer;
@@ -12,7 +13,3 @@ BEGIN
     GET DIAGNOSTICS noted = ROW_COUNT;
     RETURN noted;
 END $$;
-
--- Processes of the release before note the same, without it.
-CREATE OR REPLACE FUNCTION policies_note_refusals_v1(refusals jsonb) RETURNS integer LANGUAGE sql VOLATILE AS
-$$ SELECT policies_note_refusals_v2(refusals) $$;
