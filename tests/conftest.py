@@ -1,6 +1,7 @@
 """One Postgres for the session, one database for each test that asks for it."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,9 @@ from tests.session_server import SessionServer
 
 def pytest_configure(config: pytest.Config) -> None:
     is_xdist_worker = hasattr(config, "workerinput")
+    if not is_xdist_worker:
+        # A suite that a script runs in the background ignores Ctrl-C, and so would every process it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if is_xdist_worker or config.option.collectonly or os.environ.get("DATABASE_URL"):
         return
     try:

@@ -57,6 +57,7 @@ def test_committed_rows_are_there_after_the_owner_was_killed(prepared: Path) -> 
     with psycopg.connect(running_url(prepared) or "", autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     owner.kill()
+    owner.wait(10)
     with EmbeddedPostgres(prepared, durable=False), psycopg.connect(running_url(prepared) or "") as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Literal, Self
 
 import psycopg
+from psycopg import conninfo
+from psycopg.pq import PGconn, Ping
 
 from spendra.development.embedded_postgres import cluster, launching, ports
 from spendra.development.embedded_postgres.binaries import Installation, find_installation
@@ -16,6 +18,7 @@ from spendra.development.embedded_postgres.folder import DataFolder
 from spendra.development.embedded_postgres.server_process import ServerProcess
 
 _START_SECONDS = 120
+_ANSWER_SECONDS = 10
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -33,6 +36,11 @@ def running_url(data_dir: Path) -> str | None:
     folder = DataFolder(data_dir)
     found = folder.serving()
     return folder.url(found.port) if found else None
+
+
+def _answers(url: str) -> bool:
+    """False of a server that was just killed: the kernel lists it until it has taken it apart."""
+    return PGconn.ping(conninfo.make_conninfo(url, connect_timeout=_ANSWER_SECONDS).encode()) == Ping.OK
 
 
 class EmbeddedPostgres:
@@ -58,7 +66,9 @@ class EmbeddedPostgres:
         try:
             with self._folder.locked():
                 found = self._folder.serving()
-                return self._folder.url(found.port if found else self._start_own())
+                if found and _answers(self._folder.url(found.port)):
+                    return self._folder.url(found.port)
+                return self._folder.url(self._start_own())
         except OSError as error:
             raise EmbeddedPostgresError(
                 f"The embedded Postgres cannot write to {self._folder.path} ({error.strerror}). "
@@ -123,7 +133,7 @@ class EmbeddedPostgres:
             while self._folder.serving() is None:
                 if process.wait(0.01) or time.monotonic() > deadline:
                     raise EmbeddedPostgresError(f"The embedded Postgres did not start: {self._folder.last_complaint()}")
-            psycopg.connect(url, connect_timeout=10).close()
+            psycopg.connect(url, connect_timeout=_ANSWER_SECONDS).close()
         except (EmbeddedPostgresError, psycopg.Error) as error:
             self.stop()
             raise EmbeddedPostgresError(str(error).strip()) from error
