@@ -90,6 +90,7 @@ def test_a_rate_may_be_for_certain_models(company: Company, doors: Doors) -> Non
     assert set(codes(answers)) == {"budget_exceeded"}
 
 
+@pytest.mark.system  # waits for the end of a minute
 def test_at_the_edge_of_a_window_each_counts_its_own(company: Company, doors: Doors) -> None:
     """Without a pause over the edge: never more than the limit in either minute, and the first request of the new one
     passes."""

@@ -89,19 +89,24 @@ def series(port: int, name: str) -> list[float]:
 
 
 @pytest.mark.parametrize("table", ["ledger_spendevent", "budgets_reservation"])
-def test_a_worker_says_what_its_jobs_do_and_turns_red_where_partitions_run_out(
-    tmp_path: Any, database: Database, table: str
-) -> None:
+def test_a_worker_turns_red_where_partitions_run_out(tmp_path: Any, database: Database, table: str) -> None:
     with role(tmp_path, database.url, "worker", "--metrics-port", "0") as worker:
         port = port_in(worker.wait_for_error_line("worker on "))
         worker.wait_for_error_line("running.")
         eventually(lambda: health(port)[0] == 200)
         eventually(lambda: series(port, "spendra_partitions_ahead_months") == [12.0])
-        assert series(port, "spendra_task_queue_oldest_seconds") == [0.0]
         after_next = timezone.now().replace(day=1) + timedelta(days=70)
         database.connect().execute(f"DROP TABLE {table}_{after_next:%Y_%m}")
         status, report = eventually(lambda: (found := health(port))[0] == 503 and found)
         assert (status, report["reasons"]) == (503, ["partitions: only 1 months ahead"])
         assert maintenance.ensure_partitions() == 1
         eventually(lambda: health(port)[0] == 200)
+
+
+@pytest.mark.system  # a scheduler looks at its jobs twice a minute
+def test_a_worker_says_when_each_of_its_jobs_last_ended_well(tmp_path: Any, database: Database) -> None:
+    with role(tmp_path, database.url, "worker", "--metrics-port", "0") as worker:
+        port = port_in(worker.wait_for_error_line("worker on "))
+        worker.wait_for_error_line("running.")
         eventually(lambda: len(series(port, "spendra_job_last_success_timestamp_seconds")) == len(schedules.JOBS), 90)
+        eventually(lambda: series(port, "spendra_task_queue_oldest_seconds") == [0.0])
