@@ -2,7 +2,8 @@
 
 import pytest
 
-from apps.budgets.models import SettleQuarantine
+from apps.budgets import verifying
+from apps.budgets.models import Reservation, SettleQuarantine
 from apps.orgs.models import Organization
 from tests.budgets import money
 from tests.concurrency.test_passing_faults import put_in_front
@@ -64,7 +65,21 @@ def test_one_of_them_that_cannot_be_booked_goes_to_quarantine_alone(database: Da
     connection = database.connect()
     requests = [money.a_request(acme, money.tokens_of(connection, acme), []) for _ in range(4)]
     money.reserve(connection, *requests[:2])
-    requests[3]["period_ids"] = [999]
-    outcomes = [answer["outcome"] for answer in settle(database, [money.an_ending(request) for request in requests])]
+    endings = [money.an_ending(request) for request in requests]
+    endings[3]["cost_nanos"] = -1
+    outcomes = [answer["outcome"] for answer in settle(database, endings)]
     assert outcomes == ["settled", "settled", "recovered", "quarantined"]
     assert [str(row.reservation_id) for row in SettleQuarantine.objects.all()] == [requests[3]["id"]]
+
+
+def test_one_whose_period_was_lost_with_it_is_booked_in_the_periods_that_are_left(
+    database: Database, acme: Organization
+) -> None:
+    connection = database.connect()
+    period = money.open_period(connection, money.make_budget(acme, 10_000))
+    payer = money.make_key(acme, money.make_unit(acme))
+    request = money.a_request(acme, money.tokens_of(connection, acme), [period, 999], **payer)
+    assert [answer["outcome"] for answer in settle(database, [money.an_ending(request)])] == ["recovered"]
+    assert Reservation.objects.get().period_ids == [period]
+    assert money.counters(connection, period) == (60, 0)
+    assert list(verifying.verify()) == []

@@ -103,3 +103,6 @@ def test_nobody_spends_in_the_period_that_another_organization_has_opened_since(
             own = Period.objects.get(organization_id=company.organization.id)
             after = [one for one in company.wait_for_ends(1) if one.end_cause != "recovered"]
             assert [one.period_ids for one in after] == [[own.id]]
+        eventually(lambda: len(acme.reservations()) == 2)
+        [lost] = [one for one in acme.wait_for_ends(2) if one.end_cause == "recovered"]
+        assert (lost.state, lost.period_ids) == ("settled", [])

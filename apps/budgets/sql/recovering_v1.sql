@@ -23,7 +23,10 @@ BEGIN
             price_version_id, amount_nanos, amount_tokens, scope_ids, period_ids, state, end_cause, reserved_at, expires_at,
             ended_at)
         SELECT e.id, q.organization_id, q.key_id, q.actor_id, q.process_id, q.request_id, q.provider, q.model,
-            q.price_version_id, q.nanos, q.tokens, q.scope_ids, q.period_ids,
+            q.price_version_id, q.nanos, q.tokens, q.scope_ids,
+            -- A period that the failover lost, too, comes never again: what was spent is booked in the others.
+            ARRAY(SELECT p FROM unnest(q.period_ids) p
+                  WHERE p >= budgets_first_short_id_v1() OR EXISTS (SELECT FROM budgets_period WHERE id = p)),
             CASE e.kind WHEN 'settle' THEN 'settled' ELSE 'voided' END,
             CASE e.kind WHEN 'settle' THEN 'recovered' ELSE 'tombstone' END, coalesce(q.reserved_at, at), at, at
         FROM jsonb_to_recordset(ends) AS e (id uuid, kind text, reservation jsonb),
