@@ -23,7 +23,7 @@ from django.test import override_settings
 ROOT = Path(__file__).resolve().parents[1]
 _ONE_AT_A_TIME = 7_001
 # Ours alone: the server may be somebody's own, and what begins so is dropped.
-_TEMPLATE, _BUILDING = "spendra_test_template_", "spendra_test_building_"
+TEMPLATE, _BUILDING = "spendra_test_template_", "spendra_test_building_"
 
 
 @dataclass
@@ -88,12 +88,12 @@ def url_of(server_url: str, name: str) -> str:
 def ensure_template(server: psycopg.Connection, server_url: str) -> str:
     """The migrated template of the migrations as they are now. Built under another name, so that one that exists is
     whole; the templates of earlier migrations go."""
-    name = f"{_TEMPLATE}{_fingerprint()}"
+    name = f"{TEMPLATE}{_fingerprint()}"
     server.execute("SELECT pg_advisory_lock(%s)", [_ONE_AT_A_TIME])
     try:
         found = {row[0] for row in server.execute("SELECT datname FROM pg_database").fetchall()}
         if name not in found:
-            for stale in (other for other in found if other.startswith((_TEMPLATE, _BUILDING))):
+            for stale in (other for other in found if other.startswith((TEMPLATE, _BUILDING))):
                 server.execute(f'ALTER DATABASE "{stale}" IS_TEMPLATE false')
                 server.execute(f'DROP DATABASE "{stale}" WITH (FORCE)')
             _build_template(server, server_url, name)
@@ -103,7 +103,7 @@ def ensure_template(server: psycopg.Connection, server_url: str) -> str:
 
 
 def _build_template(server: psycopg.Connection, server_url: str, name: str) -> None:
-    building = name.replace(_TEMPLATE, _BUILDING)
+    building = name.replace(TEMPLATE, _BUILDING)
     server.execute(f'CREATE DATABASE "{building}"')
     with as_default(Database(url_of(server_url, building))):
         call_command("migrate", verbosity=0)

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 
 from spendra.development.embedded_postgres import EmbeddedPostgres
+from tests.databases import TEMPLATE
 
 _SETTINGS = {"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "128MB", "min_wal_size": "32MB"}
 _MEMORY = Path("/dev/shm")
@@ -35,13 +36,13 @@ class SessionServer:
             if self._prepared.exists():
                 shutil.copytree(self._prepared, self._data)
         self._url = self._server.start()
-        self._templates_at_start = self._names_like("template\\_%")
+        self._templates_at_start = self._names_from(TEMPLATE)
         return self._url
 
     def stop(self) -> None:
-        for name in self._names_like("test\\_%"):
+        for name in self._names_from("test_"):
             self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-        has_new_template = self._names_like("template\\_%") != self._templates_at_start
+        has_new_template = self._names_from(TEMPLATE) != self._templates_at_start
         self._server.stop()
         if has_new_template:
             self._keep()
@@ -61,9 +62,9 @@ class SessionServer:
             fcntl.flock(lock, how)
             yield
 
-    def _names_like(self, pattern: str) -> set[str]:
+    def _names_from(self, beginning: str) -> set[str]:
         with psycopg.connect(self._url) as connection:
-            found = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [pattern])
+            found = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [beginning])
             return {name for (name,) in found.fetchall()}
 
     def _execute(self, statement: str) -> None:
