@@ -27,7 +27,7 @@ lint: environment
 	$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 test: lint
-	$(PYTHON) -m pytest -n 2 -m 'not system' $(ARGS)
+	$(PYTHON) -m pytest -n 2 --dist worksteal -m 'not system' $(ARGS)
 
 test-system: environment
 	@tests/missing-debian-packages
