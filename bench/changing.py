@@ -119,9 +119,11 @@ def edges(company: Company) -> Changes:
 
 
 def archived_units(company: Company) -> Changes:
-    """From the other end than where caps and edges are added: an archived unit can't have any."""
+    """From the other end than where caps and edges are added, and not those of policies: an archived unit can't have
+    any, and a policy whose unit is archived can't be put in force."""
     whose: dict[str, Any] = {"organization": company.organization, "acting": ACTING}
-    for agent in itertools.cycle(company.idle_agents[::-2]):
+    of_policies = {policy.unit_id for policy in company.policies}
+    for agent in itertools.cycle([agent for agent in company.idle_agents[::-2] if agent.id not in of_policies]):
         yield units.archive(agent, **whose)
         yield units.restore(agent, **whose)
 

@@ -8,7 +8,7 @@ import pytest
 from apps.orgs.models import Organization
 from bench import many_callers, many_rules
 from bench.changes import Changer
-from bench.changing import KINDS, Company
+from bench.changing import KINDS, Company, archived_units
 from bench.spendra_target import Database as Served
 from tests.databases import Database
 from tests.gateway.company import make_company
@@ -70,6 +70,13 @@ def test_a_change_that_fails_fails_the_run(big: Database) -> None:
             changer.beside(dict, {"changes": 24, "seconds": 0.1}, planned=24)
     finally:
         changer.end()
+
+
+def test_no_unit_is_archived_whose_policies_are_changed(big: Database) -> None:
+    company = Company("bench")
+    archived = {unit.id for unit in itertools.islice(archived_units(company), 60)}
+    assert len(archived) == 30
+    assert not archived & {policy.unit_id for policy in company.policies}
 
 
 def test_callers_spend_with_keys_of_the_many_units(big: Database) -> None:
