@@ -1,8 +1,9 @@
 """Wires the worker: a parent over two children, the task cluster of django-q2 and the relay.
 
 django-q2 has two traps. A SIGTERM to all of its processes at once hangs it: `processes.Supervisor` signals the parent
-of the cluster alone. And when its guard is killed, its parent ends and the task processes stay: the supervisor ends
-the whole session of a child that is gone, and starts a new one.
+of the cluster alone. And when its guard is killed, its parent ends and the task processes stay, waiting on pipes whose
+other ends they hold themselves: each fork ends with the process that forked it, and the supervisor starts all of it
+anew.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
-from spendra.roles import early_signals
+from spendra.roles import early_signals, parent
 from spendra.roles.processes import Child, Supervisor
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def run_tasks() -> None:
     maintenance.ensure_partitions()
     schedules.install()
     if not early_signals.has_come():
+        parent.end_forks_with_their_parent()
         TaskCluster().start()
 
 

@@ -5,7 +5,7 @@ import pytest
 from django_q.models import Success
 from django_q.tasks import async_task
 
-from tests.roles.commands import command_of, eventually, health, parent_of, port_in, role, scrape
+from tests.roles.commands import all_pids, command_of, eventually, health, parent_of, port_in, role, scrape
 
 
 @pytest.fixture
@@ -56,6 +56,16 @@ def test_when_the_guard_is_killed_its_orphans_end_and_tasks_run_again(worker):
     worker.terminate()
     assert worker.exit_code(30) == 0
     assert worker.descendants() == []
+
+
+def test_task_processes_end_when_all_above_them_are_killed_at_once(worker):
+    guard, tasks = task_cluster(worker)
+    above = [worker.pid, parent_of(guard), guard]
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: none of them outlives another
+        for pid in above:
+            os.kill(pid, number)
+    eventually(lambda: not set(tasks) & set(all_pids()))
+    eventually(lambda: worker.descendants() == [])
 
 
 def test_everything_ends_when_the_parent_is_killed(worker):
